@@ -1,0 +1,154 @@
+"""When may the next request go? Small objects without threads or I/O of their own.
+
+Under a rate limit it is the *rate* that is adapted: a changing number of parallel requests oscillates,
+since latency moves with it.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Clock = Callable[[], float]
+Sleep = Callable[[float], Any]
+Random = Callable[[], float]
+"""Uniform in [0, 1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Full-jitter exponential back-off: spreads the retries of clients that failed together.
+
+    After "Exponential Backoff and Jitter", AWS Architecture Blog, 2015.
+
+    :param base: seconds; the first delay is below it.
+    :param cap: seconds; no delay is longer.
+    """
+
+    base: float = 1.0
+    cap: float = 30.0
+    random: Random = random.random
+
+    def delay(self, attempt: int) -> float:
+        """Seconds to wait after the given failed attempt, counted from 1."""
+        return self.random() * min(self.cap, self.base * 2.0 ** min(attempt - 1, 30))
+
+
+class AdaptiveRate:
+    """The rate that the service turns out to bear, at most the configured one.
+
+    Cut on throttling, once for all requests that were under way together: deeply while throttling goes on,
+    gently where it comes after a calm time, since the rate is then close to what the quota bears. Raised
+    steadily in between. Clients that share a quota and know nothing of each other settle side by side.
+
+    :param configured: requests per second.
+    """
+
+    DEEP_CUT = 0.7
+    GENTLE_CUT = 0.9
+    CALM_SECONDS = 3.0
+    GROWTH_PER_SECOND = 0.01
+
+    def __init__(self, configured: float) -> None:
+        self.configured = configured
+        self.current = configured
+        self._cut_at = float("-inf")
+        self._grown_at = 0.0
+
+    def throttled(self, sent_at: float, now: float) -> bool:
+        """Cut the rate; False where the request was sent before the last cut, which answered it already."""
+        if sent_at <= self._cut_at:
+            return False
+        calm = now - self._cut_at > self.CALM_SECONDS and self.current < self.configured
+        cut = self.GENTLE_CUT if calm else self.DEEP_CUT
+        self.current = max(self.current * cut, self.configured / 1000)
+        self._cut_at = self._grown_at = now
+        return True
+
+    def succeeded(self, sent_at: float, now: float) -> None:
+        if sent_at > self._cut_at and self.current < self.configured:
+            grown = self.current * (1 + self.GROWTH_PER_SECOND * (now - self._grown_at))
+            self.current = min(self.configured, grown)
+            self._grown_at = now
+
+
+class Pacer:
+    """Lets requests go one by one, evenly, and holds all of them back when the service asks for it.
+
+    Safe to share between threads.
+
+    :param requests_per_second: the most, over any stretch of time longer than ``CATCH_UP_SECONDS``.
+    :param max_pause: seconds; a longer ``Retry-After`` is cut to it.
+    :param sleep: waits that many seconds; may return early.
+    """
+
+    CATCH_UP_SECONDS = 0.05
+    """A sleep that overshoots by up to this much is made up for, so that the rate is used in full."""
+
+    def __init__(
+        self,
+        requests_per_second: float,
+        *,
+        max_pause: float = 120.0,
+        clock: Clock = time.monotonic,
+        sleep: Sleep = time.sleep,
+        random: Random = random.random,
+    ) -> None:
+        self._rate = AdaptiveRate(requests_per_second)
+        self._pauses = Backoff(base=0.5, cap=30.0, random=random)
+        self._max_pause = max_pause
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._next = clock()
+        self._resume_at = float("-inf")
+        self._cuts_in_a_row = 0
+
+    @property
+    def requests_per_second(self) -> float:
+        """The rate at the moment: what was configured, or what the service turned out to bear."""
+        return self._rate.current
+
+    @property
+    def pause_left(self) -> float:
+        """Seconds until requests may go again; 0 where nothing holds them back but the rate."""
+        return max(0.0, self._resume_at - self._clock())
+
+    def wait(self) -> float:
+        """Sleep until a request may go.
+
+        :return: when it goes, by the clock: to be given back with the news of what became of it.
+        """
+        while True:
+            with self._lock:
+                now = self._clock()
+                delay = max(self._next, self._resume_at) - now
+                if delay <= 0:
+                    self._next = max(self._next, now - self.CATCH_UP_SECONDS) + 1 / self._rate.current
+                    return now
+            self._sleep(delay)
+
+    def succeeded(self, sent_at: float) -> None:
+        with self._lock:
+            self._rate.succeeded(sent_at, self._clock())
+            self._cuts_in_a_row = 0
+
+    def throttled(self, sent_at: float, retry_after: float | None = None) -> bool:
+        """Hold everybody back: for as long as the service asked, else for a moment that grows while it goes on.
+
+        :param retry_after: seconds.
+        :return: False where this only repeats what an earlier call said about requests sent together.
+        """
+        with self._lock:
+            now = self._clock()
+            news = self._rate.throttled(sent_at, now)
+            if news:
+                self._cuts_in_a_row += 1
+                self._resume_at = max(self._resume_at, now + self._pauses.delay(self._cuts_in_a_row))
+            if retry_after is not None:
+                self._resume_at = max(self._resume_at, now + min(retry_after, self._max_pause))
+            return news
