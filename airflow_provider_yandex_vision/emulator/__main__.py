@@ -1,0 +1,87 @@
+"""``python -m airflow_provider_yandex_vision.emulator --pages DIR``: run the emulator until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+from airflow_provider_yandex_vision.emulator.pages import index_pages
+from airflow_provider_yandex_vision.emulator.server import running
+from airflow_provider_yandex_vision.emulator.service import Service
+from airflow_provider_yandex_vision.vision.errors import ConfigurationError
+
+PROGRAM = "yandex-vision emulator"
+EXTRA = "airflow-provider-yandex-vision[emulator]"
+
+
+def main() -> int:
+    """Serve until SIGTERM or Ctrl-C, which end the process with 0. Return 2 where it cannot start."""
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, lambda *_: sys.exit(0))
+    options = _parse_options()
+    try:
+        _serve(options)
+    except ConfigurationError as error:
+        return _refuse(str(error))
+    except ModuleNotFoundError as error:
+        return _refuse(f"{error.name} is missing: pip install '{EXTRA}'")
+    except OSError as error:
+        where = error.filename or f"{options.host}:{options.port}"
+        return _refuse(f"{where}: {error.strerror}")
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> None:
+    service = Service(
+        index_pages(options.pages),
+        api_key=options.api_key,
+        requests_per_second=options.requests_per_second,
+        latency=options.latency_ms / 1000,
+    )
+    pages = service.index.items
+    sites = len({page.domain for page in pages})
+    key = "key required" if options.api_key else "no key required"
+    with running(service, options.host, options.port) as url:
+        print(f"{PROGRAM}: {url}, {len(pages)} pictures on {sites} sites, {key}", flush=True)
+        signal.pause()
+
+
+def _parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_yandex_vision.emulator",
+        description="Answer Yandex Vision's image copy search locally. For development, demos and tests.",
+    )
+    parser.add_argument(
+        "--pages", type=Path, required=True, metavar="DIR", help="the web: <site domain>/<path>/<picture>"
+    )
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=_port, default=8085, help="0 takes a free one")
+    parser.add_argument("--api-key", metavar="KEY", help="let in this key only")
+    parser.add_argument("--latency-ms", type=_number, default=0.0, metavar="N", help="wait before answering a search")
+    parser.add_argument("--requests-per-second", type=_number, metavar="N", help="answer 429 to more; 0: no limit")
+    return parser.parse_args()
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if value not in range(65536):
+        raise ValueError(text)
+    return value
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError(text)
+    return value
+
+
+def _refuse(sentence: str) -> int:
+    print(f"{PROGRAM}: {sentence}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
