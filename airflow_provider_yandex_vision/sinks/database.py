@@ -1,0 +1,116 @@
+"""Transactions on the database: what is tried again, and how trouble is told."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+
+from airflow_provider_yandex_vision.vision.errors import RunError, YandexVisionError
+from airflow_provider_yandex_vision.vision.pacing import Backoff, Random, Sleep
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 9
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 14.5
+"""Seconds. Eight pauses that double up to this come to 59 s at most."""
+
+# SQLSTATEs of serialization, deadlock, lock, shutdown, too many and lost connections: PostgreSQL, appendix A.
+_SQLSTATES = ("40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53300", "08001", "08003", "08006")
+
+# MySQL and MariaDB: changed row, too many connections, shutdown, lock wait, deadlock, killed, idle too long;
+# 2000 and up are what clients say of a connection that was lost or not made.
+_MYSQL_ERRORS = (1020, 1040, 1053, 1205, 1213, 1927, 4031, 2002, 2003, 2006, 2013, 2055)
+
+_TRANSIENT_CODES = frozenset((*_SQLSTATES, *_MYSQL_ERRORS))
+
+# SQLite's errors have no codes before Python 3.11, libpq's none where there is no connection.
+_TRANSIENT_WORDS = re.compile(
+    r"database (table |schema )?is locked|connection (refused|reset|timed out)|timeout expired|could not connect"
+    r"|closed the connection|starting up|shutting down|recovery mode|too many clients",
+    re.IGNORECASE,
+)
+
+
+class DatabaseError(RunError):
+    """The database did not take the results, or does not give them back.
+
+    What was committed before stays, so that another attempt goes on from there.
+    """
+
+
+class Database:
+    """Runs work in transactions, again where that may help.
+
+    Neither errors nor the log show values of rows.
+
+    :param table: how errors name what is worked on.
+    """
+
+    def __init__(self, engine: Engine, table: str, sleep: Sleep, random: Random) -> None:
+        self._engine = engine.execution_options()  # a view of its own: the caller's engine keeps its setting
+        self._engine.hide_parameters = True
+        self.table = f"table {table} at {engine.url.get_backend_name()}://{engine.url.host or ''}/{engine.url.database}"
+        self._sleep = sleep
+        self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE, random)
+
+    def transact(
+        self, doing: str, work: Callable[[Connection], T], refusal: type[YandexVisionError] = DatabaseError
+    ) -> T:
+        """Do the work in one transaction.
+
+        Where the connection breaks during the commit it may run twice, so it must be idempotent.
+
+        :param doing: for errors, such as ``write``.
+        :param refusal: what is raised where waiting is no cure.
+        :raises DatabaseError: the trouble did not pass within a minute.
+        """
+        attempt = 1
+        while True:
+            try:
+                with self._engine.begin() as connection:
+                    return work(connection)
+            except SQLAlchemyError as error:
+                trouble = f"cannot {doing} {self.table}: {describe(error)}"
+                # Not chained, since the driver's error can quote a row.
+                if not is_transient(error):
+                    raise refusal(trouble) from None
+                if attempt == ATTEMPTS:
+                    raise DatabaseError(f"{trouble}; gave up after {attempt} attempts") from None
+            self._pause(trouble, attempt)
+            attempt += 1
+
+    def _pause(self, trouble: str, attempt: int) -> None:
+        seconds = self._backoff.delay(attempt)
+        log.warning("%s; next try in %.1f s", trouble, seconds)
+        self._sleep(seconds)
+
+
+def is_transient(error: SQLAlchemyError) -> bool:
+    """Whether the same work may succeed a moment later."""
+    if not isinstance(error, DBAPIError):
+        return False
+    cause = error.orig
+    codes = {getattr(cause, "pgcode", None), getattr(cause, "sqlstate", None), *getattr(cause, "args", ())[:1]}
+    return (
+        error.connection_invalidated
+        # Another writer was faster with the same key, or with the same table.
+        or isinstance(error, IntegrityError)
+        or not codes.isdisjoint(_TRANSIENT_CODES)
+        or _TRANSIENT_WORDS.search(str(cause)) is not None
+    )
+
+
+def describe(error: SQLAlchemyError) -> str:
+    """The database's own words in one line, without any value of a row."""
+    cause = getattr(error, "orig", None) or error
+    if isinstance(error, (DataError, IntegrityError)):
+        return type(cause).__name__
+    return f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]}"
