@@ -1,0 +1,200 @@
+"""`make demo`: the whole job in a real Airflow, and what came of it as a table for people.
+
+An Airflow of its own lives below ``.airflow/``; nothing outside the checkout is touched.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import unicodedata
+from collections.abc import Generator
+from pathlib import Path
+from types import FrameType
+
+ROOT = Path(__file__).resolve().parent.parent
+HOME = ROOT / ".airflow"
+LOG = HOME / "demo.log"
+RESULTS = HOME / "results.db"
+DAG = "yandex_vision_monitor"
+TABLE = "picture_copies"
+EMULATOR_KEY = "key-of-the-emulator"
+
+QUERY = f"""
+SELECT image.image_uri, image.status, image.copy_count, image.error_message, best.page_url, best.title
+FROM {TABLE} image
+LEFT JOIN {TABLE}_matches best
+       ON best.image_id = image.image_id AND best.rank_no = 1 AND best.last_seen_at >= image.searched_at
+WHERE image.image_uri LIKE ? || '%'
+ORDER BY image.status = 'rejected', image.copy_count IS NULL, image.copy_count DESC, image.image_uri
+"""
+
+
+class DemoError(Exception):
+    """Something the person at the screen should read."""
+
+
+def main() -> None:
+    HOME.mkdir(exist_ok=True)
+    LOG.write_text("")
+    signal.signal(signal.SIGTERM, _stop)
+    print(f"Airflow's own log goes to {LOG.relative_to(ROOT)}")
+    real_key = os.environ.get("YANDEX_VISION_API_KEY")
+    with step("Pictures"):
+        images = _images()
+    with contextlib.ExitStack() as running:
+        if real_key:
+            print("Service        the real one, with YANDEX_VISION_API_KEY: searches are billed")
+            connection = {"conn_type": "yandex_vision", "password": real_key}
+        else:
+            url = running.enter_context(emulator())
+            connection = {"conn_type": "yandex_vision", "password": EMULATOR_KEY, "host": url}
+        environment = airflow_environment(connection)
+        with step("Airflow"):
+            run([sys.executable, "-m", "airflow", "db", "migrate"], environment)
+            print(_airflow_version(), end="", flush=True)
+        with step("DAG run"):
+            configuration = json.dumps({"images": images, "table": TABLE})
+            run([sys.executable, "-m", "airflow", "dags", "test", DAG, "--conf", configuration], environment)
+            print(f"{DAG} succeeded", end="", flush=True)
+    show(images)
+
+
+@contextlib.contextmanager
+def step(name: str) -> Generator[None]:
+    print(f"{name:<15}", end="", flush=True)
+    started = time.monotonic()
+    yield
+    print(f" ({time.monotonic() - started:.0f} s)", flush=True)
+
+
+def airflow_environment(connection: dict[str, str]) -> dict[str, str]:
+    return {
+        **os.environ,
+        "AIRFLOW_HOME": str(HOME),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags_examples"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{HOME / 'airflow.db'}",
+        "AIRFLOW_CONN_YANDEX_VISION_DEFAULT": json.dumps(connection),
+        "AIRFLOW_CONN_RESULTS_DB": json.dumps({"conn_type": "sqlite", "host": str(RESULTS)}),
+    }
+
+
+@contextlib.contextmanager
+def emulator() -> Generator[str]:
+    """The emulator in a process of its own. :return: its URL."""
+    print("Service        ", end="", flush=True)
+    command = [sys.executable, "-m", "airflow_provider_yandex_vision.emulator"]
+    command += ["--pages", str(HOME / "web"), "--port", "0", "--api-key", EMULATOR_KEY]
+    with LOG.open("a") as log:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
+    try:
+        assert process.stdout is not None
+        ready = process.stdout.readline().strip()
+        if not ready:
+            raise DemoError("the emulator did not start")
+        print(ready, flush=True)
+        yield next(word.rstrip(",") for word in ready.split() if word.startswith("http://"))
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def run(command: list[str], environment: dict[str, str]) -> None:
+    """Run to the end, its output into the log; it dies with us."""
+    with LOG.open("a") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            code = process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait(timeout=30)
+            raise
+    if code:
+        raise DemoError(f"`{' '.join(command[2:5])}` failed: {_last_error()}")
+
+
+def show(images: str) -> None:
+    prefix = images if images.endswith("/") else images.partition("*")[0]
+    prefix = prefix.replace("@", "://", 1).replace("://", "", 1) if "@" in prefix else prefix
+    with contextlib.closing(sqlite3.connect(RESULTS)) as database:
+        rows = database.execute(QUERY, (prefix,)).fetchall()
+    table = [("PICTURE", "COPIES", "BEST PAGE", "TITLE")]
+    for uri, status, copies, error, page, title in rows:
+        name = uri.rpartition("/")[2]
+        outcome = ("-", status, error) if copies is None else (str(copies), page or "-", title or "-")
+        table.append((name, *outcome))
+    print()
+    for row in table:
+        print("  ".join(fit(text, width) for text, width in zip(row, (18, 6, 46, 44), strict=True)).rstrip())
+    print(f"\n{len(rows)} pictures; the rows are in {RESULTS.relative_to(ROOT)}, tables {TABLE} and {TABLE}_matches.")
+    print(_manifest())
+
+
+def fit(text: str, width: int) -> str:
+    """Exactly so many columns wide; what comes from the web cannot steer the terminal."""
+    text = "".join(letter if letter.isprintable() else " " for letter in text)
+    columns = sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)
+    if columns > width:
+        return fit(text[: -1 - (columns - width)], width - 1).rstrip() + "…"
+    return text + " " * (width - columns)
+
+
+def _images() -> str:
+    images = os.environ.get("IMAGES", "")
+    if images:
+        print(images, end="", flush=True)
+        return images if "://" in images else _folder_url(Path(images))
+    pictures = HOME / "pictures"
+    command = [sys.executable, "demo/pictures.py", "--pictures", str(pictures), "--web", str(HOME / "web")]
+    made = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    print(made.stdout.strip().splitlines()[-1], end="", flush=True)
+    return _folder_url(pictures)
+
+
+def _folder_url(path: Path) -> str:
+    absolute = path.expanduser().resolve()
+    return f"file://{absolute}/" if absolute.is_dir() else f"file://{absolute}"
+
+
+def _airflow_version() -> str:
+    from importlib.metadata import version
+
+    return f"apache-airflow {version('apache-airflow')} on SQLite, below .airflow/"
+
+
+def _last_error() -> str:
+    errors = [line for line in LOG.read_text(errors="replace").splitlines() if "Error" in line or "Exception" in line]
+    return f"{errors[-1].strip()[:300] if errors else 'no reason given'}\nThe whole log: {LOG.relative_to(ROOT)}"
+
+
+def _manifest() -> str:
+    """The last manifest in the log, in words."""
+    found = re.findall(r"Manifest: (\{.*?\})", LOG.read_text(errors="replace"))
+    if not found:
+        return ""
+    counts = ast.literal_eval(found[-1])
+    parts = [f"{counts[name]} {name}" for name in ("found", "none", "rejected", "failed", "skipped", "duplicates")]
+    news = f"{counts['new_matches']} new pages; {counts['requests']} requests to the service"
+    return f"This run: {', '.join(parts)}; {news}."
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except DemoError as error:
+        sys.exit(f"\nThe demo stopped: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nStopped.")
