@@ -3,43 +3,66 @@
 Use it for pictures that stay: the same folder every night, rows in a table, and a report only when there is news.
 A picture that has not changed is searched again after a week, not every night.
 
+``yandex_vision_monitor`` searches, and announces new pages as an event of the asset ``picture_copies``;
+``yandex_vision_report`` is run by that event and lists them.
+
 Connections: ``yandex_vision_default`` (the API key) and ``results_db`` (any SQL database).
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, Asset, task
+from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 
 from airflow_provider_yandex_vision.operators.copy_search import YandexVisionCopySearchOperator
+
+TABLE = "picture_copies"
+COPIES = Asset(TABLE)
+
+NEW_PAGES = f"""
+SELECT image.image_uri, page.page_url, page.title
+FROM {TABLE} image
+JOIN {TABLE}_matches page ON page.image_id = image.image_id AND page.first_seen_run_id = image.run_id
+ORDER BY image.image_uri, page.rank_no
+"""
 
 with DAG(
     "yandex_vision_monitor",
     schedule="@daily",
     start_date=datetime(2026, 1, 1),
     catchup=False,
-    params={"images": "file:///opt/airflow/pictures/", "table": "picture_copies"},
+    params={"images": "file:///opt/airflow/pictures/"},
     doc_md=__doc__,
     tags=["yandex vision"],
 ):
     search = YandexVisionCopySearchOperator(
         task_id="search",
         images="{{ params.images }}",
-        table="{{ params.table }}",
+        table=TABLE,
         sql_conn_id="results_db",
         recheck_after=timedelta(days=7),
         retries=2,
-        outlets=[Asset("picture_copies")],
     )
 
     @task.short_circuit
-    def is_news(manifest: dict[str, int]) -> bool:
-        """Go on only where pages were found that no earlier run has seen."""
+    def is_news(manifest: dict[str, Any]) -> bool:
         return manifest["new_matches"] > 0
 
-    @task
-    def report(manifest: dict[str, int]) -> str:
-        return f"{manifest['new_matches']} new pages show {manifest['found']} of your pictures"
+    @task(outlets=[COPIES])
+    def announce(manifest: dict[str, Any], *, outlet_events: Any = None) -> None:
+        outlet_events[COPIES].extra = {"new_matches": manifest["new_matches"], "found": manifest["found"]}
 
-    is_news(search.output) >> report(search.output)
+    is_news(search.output) >> announce(search.output)
+
+with DAG(
+    "yandex_vision_report",
+    schedule=[COPIES],
+    start_date=datetime(2026, 1, 1),
+    catchup=False,
+    doc_md=__doc__,
+    tags=["yandex vision"],
+):
+    SQLExecuteQueryOperator(task_id="new_pages", conn_id="results_db", sql=NEW_PAGES)

@@ -62,7 +62,7 @@ def main() -> None:
             run([sys.executable, "-m", "airflow", "db", "migrate"], environment)
             print(_airflow_version(), end="", flush=True)
         with step("DAG run"):
-            configuration = json.dumps({"images": images, "table": TABLE})
+            configuration = json.dumps({"images": images})
             run([sys.executable, "-m", "airflow", "dags", "test", DAG, "--conf", configuration], environment)
             print(f"{DAG} succeeded", end="", flush=True)
     show(images)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
@@ -19,7 +20,8 @@ EXTRA = "airflow-provider-yandex-vision[emulator]"
 def main() -> int:
     """Serve until SIGTERM or Ctrl-C, which end the process with 0. Return 2 where it cannot start."""
     for stop in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(stop, lambda *_: sys.exit(0))
+        # Not sys.exit: an interpreter that winds down under a busy search is aborted by SciPy's C++.
+        signal.signal(stop, lambda *_: os._exit(0))
     options = _parse_options()
     try:
         _serve(options)
@@ -57,21 +59,23 @@ def _parse_options() -> argparse.Namespace:
         "--pages", type=Path, required=True, metavar="DIR", help="the web: <site domain>/<path>/<picture>"
     )
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=_port, default=8085, help="0 takes a free one")
+    parser.add_argument("--port", type=port, default=8085, help="0 takes a free one")
     parser.add_argument("--api-key", metavar="KEY", help="let in this key only")
-    parser.add_argument("--latency-ms", type=_number, default=0.0, metavar="N", help="wait before answering a search")
-    parser.add_argument("--requests-per-second", type=_number, metavar="N", help="answer 429 to more; 0: no limit")
+    parser.add_argument("--latency-ms", type=number, default=0.0, metavar="N", help="wait before answering a search")
+    parser.add_argument("--requests-per-second", type=number, metavar="N", help="answer 429 to more; 0: no limit")
     return parser.parse_args()
 
 
-def _port(text: str) -> int:
+def port(text: str) -> int:
+    """Read an option; argparse says "invalid port value" for the error, hence the name."""
     value = int(text)
     if value not in range(65536):
         raise ValueError(text)
     return value
 
 
-def _number(text: str) -> float:
+def number(text: str) -> float:
+    """Read an option that is 0 or more."""
     value = float(text)
     if not 0 <= value < float("inf"):
         raise ValueError(text)

@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
-from airflow_provider_yandex_vision.emulator.copies import CopyIndex, UndecodableError, fingerprint
+from airflow_provider_yandex_vision.emulator.copies import (
+    CopyIndex,
+    Fingerprint,
+    TooManyPixelsError,
+    UndecodableError,
+    fingerprint,
+)
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, NoImagesError
 
 PICTURE_SUFFIXES = frozenset({".gif", ".jpeg", ".jpg", ".png", ".webp"})
@@ -77,8 +83,8 @@ def _read_sidecar(file: Path) -> dict[str, str]:
     return {SIDECAR_FIELDS[name]: text for name, text in texts.items()}
 
 
-def _fingerprint(picture: Path) -> tuple[int, ...]:
+def _fingerprint(picture: Path) -> Fingerprint:
     try:
         return fingerprint(picture.read_bytes())
-    except UndecodableError as error:
+    except (UndecodableError, TooManyPixelsError) as error:
         raise ConfigurationError(f"{picture} cannot be decoded ({error}): mend it or remove it") from error

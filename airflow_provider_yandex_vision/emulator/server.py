@@ -37,8 +37,6 @@ def running(service: Service, host: str = "127.0.0.1", port: int = 0) -> Iterato
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "yandex-vision-emulator"
-    # A reply leaves in one piece and at once.
-    wbufsize = -1
     disable_nagle_algorithm = True
     timeout = IDLE_SECONDS
     server: _Server

@@ -151,8 +151,8 @@ class Service:
             wanted = fingerprint(spec.content, formats=FORMATS, max_pixels=MAX_PIXELS)
         except UndecodableError:
             return _error(INVALID_ARGUMENT, "Can't decode Image")
-        except TooManyPixelsError as error:
-            too_large = _error(INVALID_ARGUMENT, f"Image is too large: {error}, at most {MAX_PIXELS} allowed")
+        except TooManyPixelsError:
+            too_large = _error(INVALID_ARGUMENT, f"Image is too large: at most {MAX_PIXELS} pixels are allowed")
             return {"results": [too_large for _ in spec.features]}
         return {"results": [self._run(feature, spec.content, wanted) for feature in spec.features]}
 

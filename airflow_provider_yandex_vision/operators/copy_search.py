@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 
 from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
 from airflow_provider_yandex_vision.images import list_images
+from airflow_provider_yandex_vision.images.convert import require_pillow, to_accepted
 from airflow_provider_yandex_vision.operators.manifest import check_sum, failure, manifest_of
 from airflow_provider_yandex_vision.sinks import ResultTable, Run, Selection
 from airflow_provider_yandex_vision.sinks.engine import sql_engine
@@ -49,6 +50,8 @@ class YandexVisionCopySearchOperator(BaseOperator):
     :param max_concurrent_requests: of all shards together.
     :param max_image_bytes: larger files are ``rejected`` without being sent.
     :param max_request_bytes: size of a request's body.
+    :param convert_images: make JPEG of pictures that the service does not take, and scale down what is too large
+        for it; needs the extra ``pillow``. Without, they are ``rejected``.
     :param max_xcom_images: without a table, more images than this are refused before anything is paid.
     :param yandex_vision_conn_id: connection of type ``yandex_vision``. (templated)
     :param object_storage_conn_id: connection for image URLs that name none themselves. (templated)
@@ -82,6 +85,7 @@ class YandexVisionCopySearchOperator(BaseOperator):
         max_concurrent_requests: int = 8,
         max_image_bytes: int = MAX_CONTENT_BYTES,
         max_request_bytes: int = 20_000_000,
+        convert_images: bool = False,
         max_xcom_images: int = 200,
         yandex_vision_conn_id: str = YandexVisionHook.default_conn_name,
         object_storage_conn_id: str | None = None,
@@ -102,6 +106,7 @@ class YandexVisionCopySearchOperator(BaseOperator):
         self.max_concurrent_requests = max_concurrent_requests
         self.max_image_bytes = max_image_bytes
         self.max_request_bytes = max_request_bytes
+        self.convert_images = convert_images
         self.max_xcom_images = max_xcom_images
         self.yandex_vision_conn_id = yandex_vision_conn_id
         self.object_storage_conn_id = object_storage_conn_id
@@ -128,12 +133,12 @@ class YandexVisionCopySearchOperator(BaseOperator):
         with _failing_for_good():
             self._check_arguments()
             self.hook.get_conn()
-            table = self._open_table(context)
-            images = _of_shard(list_images(self.images, self.object_storage_conn_id), int(self.shard), int(self.shards))
-            selection = self._select(images, table)
-            if self.plan_only:
-                return self._plan(selection)
-            manifest = self._run(selection, table)
+            with self._open_table(context) as table:
+                images = list_images(self.images, self.object_storage_conn_id)
+                selection = self._select(_of_shard(images, int(self.shard), int(self.shards)), table)
+                if self.plan_only:
+                    return self._plan(selection)
+                manifest = self._run(selection, table)
         check_sum(manifest, selection)
         self._publish(context, manifest)
         error = failure(manifest, any_failed=self.fail_on_partial_error)
@@ -146,6 +151,8 @@ class YandexVisionCopySearchOperator(BaseOperator):
             self._search.close()
 
     def _check_arguments(self) -> None:
+        if self.convert_images:
+            require_pillow()
         if self.table and not self.sql_conn_id:
             raise ConfigurationError(f"table {self.table!r} needs sql_conn_id: the database that it is in")
         if self.sql_conn_id and not self.table:
@@ -157,13 +164,18 @@ class YandexVisionCopySearchOperator(BaseOperator):
         if self.max_images is not None and self.max_images < 1:
             raise ConfigurationError(f"max_images must be at least 1, not {self.max_images}")
 
-    def _open_table(self, context: Context) -> ResultTable | None:
-        if not self.table:
-            return None
-        assert self.sql_conn_id is not None
-        table = ResultTable(sql_engine(self.sql_conn_id), self.table, _run_of(context, self.task_id))
-        table.prepare(create=self.create_table)
-        return table
+    @contextmanager
+    def _open_table(self, context: Context) -> Generator[ResultTable | None]:
+        if not self.table or not self.sql_conn_id:
+            yield None
+            return
+        engine = sql_engine(self.sql_conn_id)
+        try:
+            table = ResultTable(engine, self.table, _run_of(context, self.task_id))
+            table.prepare(create=self.create_table)
+            yield table
+        finally:
+            engine.dispose()
 
     def _select(self, images: Iterator[Image], table: ResultTable | None) -> Selection:
         if table is not None:
@@ -208,7 +220,8 @@ class YandexVisionCopySearchOperator(BaseOperator):
         started = time.monotonic()
         known = partial(table.known, recheck_after=self.recheck_after) if table else None
         results: list[dict[str, Any]] = []
-        with closing(self.hook.search(selection, known=known)) as search:
+        convert = to_accepted if self.convert_images else None
+        with closing(self.hook.search(selection, known=known, convert=convert)) as search:
             self._search = search
             for batch in search.batches():
                 if table:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
 
 from airflow_provider_yandex_vision.vision.errors import RunError, YandexVisionError
 from airflow_provider_yandex_vision.vision.pacing import Backoff, Random, Sleep
@@ -31,12 +31,14 @@ _MYSQL_ERRORS = (1020, 1040, 1053, 1205, 1213, 1927, 4031, 2002, 2003, 2006, 201
 
 _TRANSIENT_CODES = frozenset((*_SQLSTATES, *_MYSQL_ERRORS))
 
-# SQLite's errors have no codes before Python 3.11, libpq's none where there is no connection.
+# SQLite's errors have no codes before Python 3.11, libpq's none where there is no connection, DuckDB's never.
 _TRANSIENT_WORDS = re.compile(
     r"database (table |schema )?is locked|connection (refused|reset|timed out)|timeout expired|could not connect"
-    r"|closed the connection|starting up|shutting down|recovery mode|too many clients",
+    r"|closed the connection|starting up|shutting down|recovery mode|too many clients|conflict on ",
     re.IGNORECASE,
 )
+
+_DUPLICATE = re.compile(r"duplicate (key|entry)|unique constraint (.*violated|failed)", re.IGNORECASE)
 
 
 class DatabaseError(RunError):
@@ -101,8 +103,7 @@ def is_transient(error: SQLAlchemyError) -> bool:
     codes = {getattr(cause, "pgcode", None), getattr(cause, "sqlstate", None), *getattr(cause, "args", ())[:1]}
     return (
         error.connection_invalidated
-        # Another writer was faster with the same key, or with the same table.
-        or isinstance(error, IntegrityError)
+        or _is_duplicate(error)
         or not codes.isdisjoint(_TRANSIENT_CODES)
         or _TRANSIENT_WORDS.search(str(cause)) is not None
     )
@@ -111,6 +112,12 @@ def is_transient(error: SQLAlchemyError) -> bool:
 def describe(error: SQLAlchemyError) -> str:
     """The database's own words in one line, without any value of a row."""
     cause = getattr(error, "orig", None) or error
-    if isinstance(error, (DataError, IntegrityError)):
+    if isinstance(error, DataError) or _is_duplicate(error):
         return type(cause).__name__
+    # PostgreSQL shows the row in the second line.
     return f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]}"
+
+
+def _is_duplicate(error: SQLAlchemyError) -> bool:
+    """Another writer was faster with the same key, or with the same table."""
+    return isinstance(error, DBAPIError) and _DUPLICATE.search(str(error.orig)) is not None

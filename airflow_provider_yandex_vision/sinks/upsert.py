@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from operator import itemgetter
 from typing import Any, TypeAlias
@@ -50,7 +50,8 @@ def _executemany(connection: Connection, table: Table, statement: Insert, rows: 
     dialect = connection.dialect
     compiled = statement.compile(dialect=dialect)
     processors = {column.name: column.type.dialect_impl(dialect).bind_processor(dialect) for column in table.columns}
-    converters = {name: cache(processor) for name, processor in processors.items() if processor}
+    # Times repeat from row to row.
+    converters = {name: cache(process) for name, process in processors.items() if process}
     converted = [{**row, **{name: convert(row[name]) for name, convert in converters.items()}} for row in rows]
     in_order = itemgetter(*processors)
     connection.exec_driver_sql(str(compiled), list(map(in_order, converted)) if compiled.positional else converted)
@@ -95,5 +96,5 @@ def _key(table: Table) -> str:
     return str(column.name)
 
 
-def _by_name(columns: Any) -> dict[str, Any]:
+def _by_name(columns: Iterable[Any]) -> dict[str, Any]:
     return {column.name: column for column in columns}

@@ -22,6 +22,8 @@ from airflow_provider_yandex_vision.vision.messages import (
 
 MAX_PIXELS = 20_000_000
 MAX_REQUEST_BYTES = 20_000_000
+MAX_CONVERTED_BYTES = 100_000_000
+"""A larger file is not read into memory, whatever could be made of it."""
 
 SENT_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 
@@ -88,7 +90,7 @@ def read_checked(image: Image, limits: Limits, convert: Convert | None = None) -
     :raises ImageRejectedError: the bytes are at fault.
     :raises ImageUnreadableError: the storage did not hand them over.
     """
-    if convert is None and image.size is not None:
+    if image.size is not None and (convert is None or image.size > MAX_CONVERTED_BYTES):
         _check_size(image.size, limits)
     stored = _read(image)
     etag = stored.etag if isinstance(stored, Content) and stored.etag else image.etag

@@ -46,7 +46,9 @@ def test_every_key_is_listed_named_and_read_as_it_is(s3: Any, key: str) -> None:
 
 def test_a_directory_gives_the_files_whose_ending_says_jpeg_or_png_in_any_case(s3: Any) -> None:
     put(s3, *(f"odd/{key}" for key in ODD_KEYS), "odd/notes.txt", "odd/deep/er.PNG", "odd/deep/")
-    expected = {f"s3://{BUCKET}/odd/{key}" for key in ODD_KEYS if key != "trailing#"} | {f"s3://{BUCKET}/odd/deep/er.PNG"}
+    expected = {f"s3://{BUCKET}/odd/{key}" for key in ODD_KEYS if key != "trailing#"} | {
+        f"s3://{BUCKET}/odd/deep/er.PNG"
+    }
     assert set(uris(f"s3://storage@{BUCKET}/odd/")) == expected
     assert set(uris(f"s3://storage@{BUCKET}/odd")) == expected
 
@@ -144,7 +146,9 @@ def test_a_connection_that_does_not_exist_fails_and_names_it(url: str) -> None:
         list_images(url)
 
 
-@pytest.mark.parametrize(("scheme", "hint"), [("abfs", "not installed"), ("gs", r"airflow-provider-yandex-vision\[google\]")])
+@pytest.mark.parametrize(
+    ("scheme", "hint"), [("abfs", "not installed"), ("gs", r"airflow-provider-yandex-vision\[google\]")]
+)
 def test_a_backend_that_is_missing_names_the_extra(scheme: str, hint: str) -> None:
     with pytest.raises(ConfigurationError, match=hint):
         list_images(f"{scheme}://bucket/a.jpg")

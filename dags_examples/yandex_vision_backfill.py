@@ -1,0 +1,50 @@
+"""A catalogue that was never searched: a million pictures once, over as many workers as there are.
+
+Use it for the first pass over a large archive. Each mapped task takes the pictures whose URI hashes to its shard; rate
+and window are those of all shards together, so the quota holds however many run at once. A task that is killed
+goes on where it stopped. Run it with ``plan_only`` first: it says how many requests and how long.
+
+Connections: ``yandex_vision_default`` (the API key) and ``results_db`` (a database that takes several writers,
+such as PostgreSQL).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, task
+
+from airflow_provider_yandex_vision.operators.copy_search import YandexVisionCopySearchOperator
+
+SHARDS = 4
+
+with DAG(
+    "yandex_vision_backfill",
+    schedule=None,
+    start_date=datetime(2026, 1, 1),
+    params={"images": "file:///opt/airflow/pictures/", "table": "picture_copies"},
+    doc_md=__doc__,
+    tags=["yandex vision"],
+):
+    search = YandexVisionCopySearchOperator.partial(
+        task_id="search",
+        images="{{ params.images }}",
+        table="{{ params.table }}",
+        sql_conn_id="results_db",
+        shards=SHARDS,
+        requests_per_second=10,
+        max_concurrent_requests=16,
+        retries=5,
+        retry_delay=timedelta(minutes=1),
+    ).expand(shard=list(range(SHARDS)))
+
+    @task
+    def total(manifests: Iterable[dict[str, Any]]) -> dict[str, int]:
+        """The shards' counts added up."""
+        counts = list(manifests)
+        names = ("images", "found", "none", "rejected", "failed", "skipped", "requests", "new_matches")
+        return {name: sum(manifest[name] for manifest in counts) for name in names}
+
+    total(search.output)

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_yandex_vision.emulator.copies import UndecodableError, fingerprint
+from airflow_provider_yandex_vision.emulator.pages import index_pages
+
+SCRIPT = Path(__file__).parents[2] / "demo" / "pictures.py"
+
+COPIES = {
+    "astronaut.jpg": 2,
+    "brick-wall.jpg": 0,
+    "cameraman.jpg": 0,
+    "cat-again.jpg": 5,
+    "cat.jpg": 5,
+    "clock.jpg": 0,
+    "coffee.jpg": 3,
+    "coins.png": 0,
+    "deep-field.jpg": 1,
+    "moon.jpg": 1,
+    "motorcycle.jpg": 2,
+    "retina.jpg": 0,
+    "rocket.jpg": 2,
+}
+
+
+def make(folder: Path) -> str:
+    command = [sys.executable, str(SCRIPT), "--pictures", str(folder / "pictures"), "--web", str(folder / "web")]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo")
+    assert make(folder) == "15 pictures, and a web of 17 on 9 sites\n"
+    return folder
+
+
+def test_the_emulator_finds_what_the_demo_put_on_the_web(demo: Path) -> None:
+    index = index_pages(demo / "web")
+    pictures = {name: (demo / "pictures" / name).read_bytes() for name in COPIES}
+    assert {name: len(index.search(fingerprint(content))) for name, content in pictures.items()} == COPIES
+
+
+@pytest.mark.parametrize("name", ["notes.jpg", "broken.jpg"])
+def test_two_pictures_are_none(demo: Path, name: str) -> None:
+    with pytest.raises(UndecodableError):
+        fingerprint((demo / "pictures" / name).read_bytes())
+
+
+def test_nothing_else_lies_among_the_pictures(demo: Path) -> None:
+    assert {file.name for file in (demo / "pictures").iterdir()} == {*COPIES, "notes.jpg", "broken.jpg"}
+
+
+def test_making_them_again_changes_no_file(demo: Path) -> None:
+    before = {file: file.stat().st_mtime_ns for file in demo.rglob("*.*")}
+    make(demo)
+    assert {file: file.stat().st_mtime_ns for file in demo.rglob("*.*")} == before

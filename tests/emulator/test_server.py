@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from airflow_provider_yandex_vision.emulator.copies import CopyIndex
+from airflow_provider_yandex_vision.emulator.pages import Page
+from airflow_provider_yandex_vision.emulator.server import running
+from airflow_provider_yandex_vision.emulator.service import Service
+from airflow_provider_yandex_vision.vision.messages import RequestBody, decode_reply, encode_spec
+
+PATH = "/vision/v1/batchAnalyze"
+
+
+@pytest.fixture
+def connection(index: CopyIndex[Page]) -> Iterator[http.client.HTTPConnection]:
+    with running(Service(index, api_key="key")) as url:
+        connection = connect(url)
+        yield connection
+        connection.close()
+
+
+def connect(url: str) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+
+
+def ask(connection: http.client.HTTPConnection, body: Any, **headers: str) -> tuple[int, bytes]:
+    connection.request("POST", PATH, body, {"AUTHORIZATION": "Api-Key key", **headers})
+    response = connection.getresponse()
+    assert response.headers["x-request-id"]
+    assert response.headers["x-server-trace-id"]
+    assert response.headers.get_content_type() == "application/json"
+    return response.status, response.read()
+
+
+def request_for(*contents: bytes) -> bytes:
+    return b"".join(RequestBody([encode_spec(content, "image/jpeg") for content in contents]))
+
+
+def test_a_search_goes_over_the_wire(connection: http.client.HTTPConnection, cat: bytes, rocket: bytes) -> None:
+    status, body = ask(connection, request_for(cat, rocket))
+    assert status == 200
+    assert "Кот недели".encode() in body
+    found, none = decode_reply(body, 2)
+    assert [match.title for match in found.matches] == ["my cat", "Кот недели"]
+    assert none.status == "none"
+
+
+def test_a_connection_serves_many_requests(connection: http.client.HTTPConnection, rocket: bytes) -> None:
+    ask(connection, request_for(rocket))
+    before = connection.sock
+    assert before
+    ask(connection, b"{", Authorization="none")
+    assert ask(connection, request_for(rocket))[0] == 200
+    assert connection.sock is before
+
+
+def test_an_answer_leaves_at_once(connection: http.client.HTTPConnection) -> None:
+    """Nagle's algorithm against a delayed acknowledgement would cost 40 ms a request."""
+    ask(connection, b"{}")
+    started = time.monotonic()
+    for _ in range(20):
+        ask(connection, b"{}")
+    assert time.monotonic() - started < 20 * 0.03
+
+
+def test_a_chunked_body_is_read(connection: http.client.HTTPConnection, cat: bytes) -> None:
+    body = request_for(cat)
+    status, reply = ask(connection, iter([body[:1000], body[1000:]]))
+    assert status == 200
+    assert decode_reply(reply, 1)[0].status == "found"
+    assert ask(connection, b"{}")[0] == 400
+
+
+def test_a_large_refused_body_gets_its_reply_and_no_reset(connection: http.client.HTTPConnection) -> None:
+    status, body = ask(connection, b"x" * 30_000_000, AUTHORIZATION="wrong")
+    assert status == 401
+    assert json.loads(body)["code"] == 16
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+def test_other_methods_are_not_found(connection: http.client.HTTPConnection, method: str) -> None:
+    connection.request(method, PATH)
+    response = connection.getresponse()
+    assert response.status == 404
+    assert json.loads(response.read())["code"] == 5
+
+
+def test_clients_that_leave_harm_nobody(
+    connection: http.client.HTTPConnection, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for start in (b"", b"POST " + PATH.encode(), b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nx"):
+        with socket.create_connection((connection.host, connection.port)) as client:
+            client.sendall(start)
+    assert ask(connection, b"{}")[0] == 400
+    connection.request("GET", "/statistics")
+    assert json.loads(connection.getresponse().read())["requests"] == {"400": 1}
+    assert capfd.readouterr() == ("", "")
+
+
+def test_sixteen_connections_are_served_at_once(index: CopyIndex[Page], rocket: bytes) -> None:
+    service = Service(index)
+    body = request_for(*[rocket + bytes(100_000)] * 8)
+    with running(service) as url, ThreadPoolExecutor(16) as clients:
+
+        def search(_: int) -> int:
+            connection = connect(url)
+            status, _body = ask(connection, body)
+            connection.close()
+            return status
+
+        assert list(clients.map(search, range(16))) == [200] * 16
+    assert service.statistics()["images"] == 128
+
+
+def test_after_the_block_nobody_answers(index: CopyIndex[Page]) -> None:
+    with running(Service(index)) as url:
+        pass
+    with pytest.raises(ConnectionRefusedError):
+        connect(url).request("GET", "/statistics")

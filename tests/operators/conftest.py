@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from airflow_provider_yandex_vision.emulator.pages import index_pages
+from airflow_provider_yandex_vision.emulator.server import running
+from airflow_provider_yandex_vision.emulator.service import Service
+from tests.photographs import make_pictures, make_web
+from tests.secrets import API_KEY
+
+POSTGRES_URL = "postgresql+psycopg2://postgres@127.0.0.1"
+
+Query = Callable[[str], list[Any]]
+
+
+@pytest.fixture(scope="session")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_web(tmp_path_factory.mktemp("web"))
+
+
+@pytest.fixture
+def service(web: Path) -> Service:
+    return Service(index_pages(web), api_key=API_KEY)
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Set an Airflow connection by its fields."""
+
+    def set_connection(conn_id: str, **fields: Any) -> None:
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
+
+    return set_connection
+
+
+@pytest.fixture
+def emulator(service: Service, connect: Callable[..., None]) -> Iterator[Service]:
+    """The service, running, with the connection that reaches it."""
+    with running(service) as url:
+        connect("yandex_vision_default", conn_type="yandex_vision", password=API_KEY, host=url)
+        yield service
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    return make_pictures(tmp_path / "pictures")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, connect: Callable[..., None], tmp_path: Path) -> Iterator[Query]:
+    """The connection ``results_db``, and a way to look into it."""
+    if request.param == "sqlite":
+        connect("results_db", conn_type="sqlite", host=str(tmp_path / "results.db"))
+        engine = create_engine(f"sqlite:///{tmp_path / 'results.db'}")
+    else:
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        try:
+            _on_server(f"CREATE DATABASE {name}")
+        except Exception as error:
+            if os.environ.get("CI") == "true":
+                raise
+            pytest.skip(f"needs PostgreSQL on 127.0.0.1:5432: {error}")
+        request.addfinalizer(lambda: _on_server(f"DROP DATABASE {name} WITH (FORCE)"))
+        connect("results_db", conn_type="postgres", host="127.0.0.1", port=5432, login="postgres", schema=name)
+        engine = create_engine(f"{POSTGRES_URL}/{name}")
+
+    def query(sql: str) -> list[Any]:
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(sql))]
+
+    yield query
+    engine.dispose()
+
+
+def _on_server(sql: str) -> None:
+    server = create_engine(f"{POSTGRES_URL}/test", isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text(sql))
+    server.dispose()
