@@ -10,7 +10,6 @@ such as PostgreSQL).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -41,7 +40,7 @@ with DAG(
     ).expand(shard=list(range(SHARDS)))
 
     @task
-    def total(manifests: Iterable[dict[str, Any]]) -> dict[str, int]:
+    def total(manifests: Any) -> dict[str, int]:
         """The shards' counts added up."""
         counts = list(manifests)
         names = ("images", "found", "none", "rejected", "failed", "skipped", "requests", "new_matches")

@@ -31,11 +31,11 @@ with DAG(
     )
 
     @task.branch
-    def decide(manifest: dict[str, Any]) -> str:
+    def decide(manifest: Any) -> str:
         return "hold_back" if manifest["found"] else "publish"
 
     @task
-    def hold_back(manifest: dict[str, Any]) -> list[str]:
+    def hold_back(manifest: Any) -> list[str]:
         """Name the pictures that the web has, with the page that shows each best."""
         return [
             f"{result['uri']}: {result['matches'][0]['page_url'] if result['matches'] else 'no page named'}"
@@ -44,7 +44,7 @@ with DAG(
         ]
 
     @task
-    def publish(manifest: dict[str, Any]) -> int:
+    def publish(manifest: Any) -> int:
         return int(manifest["none"])
 
     decide(search.output) >> [hold_back(search.output), publish(search.output)]

@@ -48,11 +48,11 @@ with DAG(
     )
 
     @task.short_circuit
-    def is_news(manifest: dict[str, Any]) -> bool:
-        return manifest["new_matches"] > 0
+    def is_news(manifest: Any) -> bool:
+        return bool(manifest["new_matches"])
 
     @task(outlets=[COPIES])
-    def announce(manifest: dict[str, Any], *, outlet_events: Any = None) -> None:
+    def announce(manifest: Any, *, outlet_events: Any = None) -> None:
         outlet_events[COPIES].extra = {"new_matches": manifest["new_matches"], "found": manifest["found"]}
 
     is_news(search.output) >> announce(search.output)

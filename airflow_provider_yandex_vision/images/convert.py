@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_yandex_vision.vision.checks import SENT_TYPES, Limits
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ImageRejectedError
@@ -91,7 +91,7 @@ def _flatten(picture: Pillow.Image) -> Pillow.Image:
 def _to_8_bits(picture: Pillow.Image) -> Pillow.Image:
     """Scale the values: Pillow's own conversion cuts off whatever is over 255."""
     values = picture.convert("F")
-    _, highest = values.getextrema()
+    highest: Any = values.getextrema()[1]
     scale = 255 / (65535 if highest > 255 else 255)
     return values.point(lambda value: value * scale).convert("L").convert("RGB")
 

@@ -43,5 +43,5 @@ class AbortableAdapter(HTTPAdapter):
             sock = getattr(connection, "sock", None)
             if sock is not None:
                 with contextlib.suppress(OSError):
-                    # Not sock.shutdown: an SSL socket's own would wait for the peer's farewell.
+                    # Not sock.shutdown: an SSL socket's own takes TLS away from under the thread that reads.
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)

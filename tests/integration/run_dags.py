@@ -13,13 +13,14 @@ from typing import Any
 
 def dags_of(folder: Path) -> dict[str, Any]:
     try:
-        from airflow.dag_processing.dagbag import DagBag  # type: ignore[import-not-found, unused-ignore]
+        from airflow.dag_processing.dagbag import DagBag
 
         bag = DagBag(folder)
     except ImportError:
-        from airflow.models.dagbag import DagBag
+        from airflow.models import dagbag
 
-        bag = DagBag(folder, include_examples=False)
+        old_bag: Any = dagbag.DagBag
+        bag = old_bag(folder, include_examples=False)
         bag.sync_to_db()  # without it 2.11 knows no asset, and drops their events
     if bag.import_errors:
         raise SystemExit(str(bag.import_errors))

@@ -57,6 +57,7 @@ def pictures(tmp_path: Path) -> Path:
 @pytest.fixture(params=["sqlite", "postgres"])
 def database(request: pytest.FixtureRequest, connect: Callable[..., None], tmp_path: Path) -> Iterator[Query]:
     """The connection ``results_db``, and a way to look into it."""
+    name = ""
     if request.param == "sqlite":
         connect("results_db", conn_type="sqlite", host=str(tmp_path / "results.db"))
         engine = create_engine(f"sqlite:///{tmp_path / 'results.db'}")
@@ -68,7 +69,6 @@ def database(request: pytest.FixtureRequest, connect: Callable[..., None], tmp_p
             if os.environ.get("CI") == "true":
                 raise
             pytest.skip(f"needs PostgreSQL on 127.0.0.1:5432: {error}")
-        request.addfinalizer(lambda: _on_server(f"DROP DATABASE {name} WITH (FORCE)"))
         connect("results_db", conn_type="postgres", host="127.0.0.1", port=5432, login="postgres", schema=name)
         engine = create_engine(f"{POSTGRES_URL}/{name}")
 
@@ -78,6 +78,8 @@ def database(request: pytest.FixtureRequest, connect: Callable[..., None], tmp_p
 
     yield query
     engine.dispose()
+    if name:
+        _on_server(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _on_server(sql: str) -> None:

@@ -154,7 +154,11 @@ class TestWithATable:
     def test_recheck_after_skips_what_has_not_changed_and_reads_nothing(
         self, emulator: Service, pictures: Path, database: Query
     ) -> None:
-        arguments = {"table": "copies", "sql_conn_id": "results_db", "recheck_after": timedelta(days=7)}
+        arguments: dict[str, Any] = {
+            "table": "copies",
+            "sql_conn_id": "results_db",
+            "recheck_after": timedelta(days=7),
+        }
         search(pictures, **arguments)
         (pictures / "rocket.jpg").write_bytes((pictures / "coffee.jpg").read_bytes())
         manifest = search(pictures, "run 2", **arguments)
@@ -164,7 +168,7 @@ class TestWithATable:
     def test_a_budget_stops_the_run_and_the_next_one_goes_on_with_the_rest(
         self, emulator: Service, pictures: Path, database: Query
     ) -> None:
-        arguments = {"table": "copies", "sql_conn_id": "results_db", "max_images": 4}
+        arguments: dict[str, Any] = {"table": "copies", "sql_conn_id": "results_db", "max_images": 4}
         first = search(pictures, "run 1", **arguments)
         assert some_of(first, "images", "partial") == {"images": 7, "partial": True}
         assert database("SELECT count(*) FROM copies") == [(4,)]
@@ -200,7 +204,8 @@ class TestWithATable:
         asset = Asset("copies")
         events = {asset: SimpleNamespace(extra=None)}
         op = operator(pictures, table="copies", sql_conn_id="results_db", outlets=[asset])
-        op.execute({**context(), "outlet_events": events})
+        with_events: Any = {**context(), "outlet_events": events}
+        op.execute(with_events)
         assert events[asset].extra is not None
         assert some_of(events[asset].extra, *COUNTS) == COUNTS
 
@@ -286,7 +291,8 @@ class TestAtParseTime:
 
     def test_templated_fields_render(self, emulator: Service, pictures: Path) -> None:
         op = operator("file://{{ folder }}/", table="{{ t }}", shard="{{ n }}", shards="{{ n + 1 }}")
-        op.render_template_fields({"folder": str(pictures), "t": "copies", "n": 1})
+        values: Any = {"folder": str(pictures), "t": "copies", "n": 1}
+        op.render_template_fields(values)
         assert (op.images, op.table, op.shard, op.shards) == (f"file://{pictures}/", "copies", "1", "2")
 
     def test_every_template_field_is_an_argument_kept_as_given(self) -> None:

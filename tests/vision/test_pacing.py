@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_requests_go_evenly_at_the_configured_rate(time: Time) -> None:
     pacer = pacer_of(time, 10)
     sent = [pacer.wait() for _ in range(101)]
     assert sent[-1] - sent[0] == pytest.approx(10.0, abs=0.1)
-    assert min(later - earlier for earlier, later in zip(sent, sent[1:], strict=False)) > 0.04
+    assert min(later - earlier for earlier, later in pairwise(sent)) > 0.04
 
 
 def test_an_idle_time_is_not_made_up_for_with_a_burst(time: Time) -> None:
@@ -137,7 +138,7 @@ class Quota:
         return admitted
 
 
-class Asleep(Exception):  # noqa: N818 - carries how long a simulated thread sleeps
+class Asleep(Exception):
     pass
 
 
@@ -151,7 +152,9 @@ def simulate(clients: int, configured: float, quota: float, *, seconds: float = 
 
     pacers = [Pacer(configured, clock=lambda: now, sleep=sleep, random=dice.random) for _ in range(clients)]
     service = Quota(quota)
-    events = [(0.2 * client, n * clients + client, client, None) for client in range(clients) for n in range(8)]
+    events: list[tuple[float, int, int, tuple[bool, float] | None]] = [
+        (0.2 * client, n * clients + client, client, None) for client in range(clients) for n in range(8)
+    ]
     order = 8 * clients
     admitted = refused = 0
     heapq.heapify(events)
