@@ -27,6 +27,9 @@ from airflow_provider_yandex_vision.vision.search import CopySearch
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+COMMITTED_TOGETHER = 64 - MAX_IMAGES_PER_REQUEST
+"""With the rest of a reply that may be ready besides, at most 64 results are paid and not committed."""
+
 
 class YandexVisionCopySearchOperator(BaseOperator):
     """Find where copies of pictures are on the web.
@@ -223,7 +226,7 @@ class YandexVisionCopySearchOperator(BaseOperator):
         convert = to_accepted if self.convert_images else None
         with closing(self.hook.search(selection, known=known, convert=convert)) as search:
             self._search = search
-            for batch in search.batches():
+            for batch in search.batches(max_results=COMMITTED_TOGETHER):
                 if table:
                     table.write(batch)
                 else:

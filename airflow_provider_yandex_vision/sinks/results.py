@@ -198,7 +198,7 @@ class ResultTable:
             .order_by(matches.image_id, matches.rank_no)
         )
         found: defaultdict[str, list[Row[Any]]] = defaultdict(list)
-        for row in self._fetch(query):
+        for row in self._fetch(query) if image_ids else ():
             found[row.image_id].append(row)
         return found
 

@@ -165,7 +165,7 @@ def _known_type(content: bytes) -> str | None:
 
 def _check_pixels(content: bytes, limits: Limits) -> None:
     try:
-        width, height = imagesize.get(io.BytesIO(content))
+        width, height = imagesize.get(io.BytesIO(content), exif_rotation=False)
     except Exception:  # imagesize raises whatever its struct calls do on a broken header
         width = height = -1
     if width <= 0 or height <= 0:

@@ -90,6 +90,7 @@ class VisionClient:
         if session is None:
             self._session.mount("https://", self._adapter)
             self._session.mount("http://", self._adapter)
+            self._read_environment()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(host={self.host!r})"
@@ -131,6 +132,12 @@ class VisionClient:
 
     def close(self) -> None:
         self._session.close()
+
+    def _read_environment(self) -> None:
+        """Proxies and certificates, once: a session would go through all variables for every request."""
+        settings = self._session.merge_environment_settings(self.host, {}, None, None, None)
+        self._session.proxies, self._session.verify = settings["proxies"], settings["verify"]
+        self._session.trust_env = False
 
     def _post(self, body: RequestBody) -> bytes:
         request_id = str(uuid.uuid4())

@@ -219,13 +219,20 @@ class CopySearch:
         for image in self._requeue.pop_due():
             self._packer.add(image)
         flush = self._flush_is_due()
-        if len(self._unpacked) + len(self._packer) >= MAX_IMAGES_PER_REQUEST or flush:
-            self._pack_unknown()
-        while batch := self._packer.take(partial=flush):
+        # A sender gets its next batch only when its last results were taken: what is paid and not yet consumed
+        # is never more than the window.
+        while self._has_idle_sender() and (batch := self._next_batch(flush)):
             self._hand_out(batch)
             self._flush_at = NEVER
         if self._packer or self._unpacked:
             self._flush_at = min(self._flush_at, self._clock() + self._settings.linger)
+
+    def _next_batch(self, flush: bool) -> Batch | None:
+        batch = self._packer.take()
+        if batch is None and (flush or len(self._unpacked) + len(self._packer) >= MAX_IMAGES_PER_REQUEST):
+            self._pack_unknown()
+            batch = self._packer.take(partial=flush)
+        return batch
 
     def _flush_is_due(self) -> bool:
         """Whether waiting for a full batch is in vain, or has lasted long enough while a sender is idle."""
@@ -233,7 +240,10 @@ class CopySearch:
         no_more_coming = self._progress.total is not None or held_up
         if no_more_coming and self._images_read == self._reader.handed_out:
             return True
-        return self._clock() >= self._flush_at and self._under_way < self._settings.max_concurrent_requests
+        return self._clock() >= self._flush_at and self._has_idle_sender()
+
+    def _has_idle_sender(self) -> bool:
+        return self._under_way < self._settings.max_concurrent_requests
 
     def _pack_unknown(self) -> None:
         images, self._unpacked = self._unpacked, []

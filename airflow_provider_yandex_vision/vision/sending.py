@@ -82,6 +82,7 @@ class Sender:
         raise AssertionError("count() does not end")
 
     def _hold_back(self, error: TransientError, sent_at: float, attempt: int, failures: int) -> None:
+        self._sleep(0)
         if isinstance(error, ThrottledError):
             self._throttled(sent_at, error.retry_after)
             return

@@ -42,7 +42,7 @@ class Settings:
     max_concurrent_requests: int = 8
     max_concurrent_reads: int = 16
     max_held_images: int = 1024
-    max_held_bytes: int = 40 * 1024 * 1024
+    max_held_bytes: int = 32 * 1024 * 1024
     linger: float = 1.0
     limits: Limits = field(default_factory=Limits)
     retries: RetryPolicy = field(default_factory=RetryPolicy)

@@ -17,7 +17,9 @@ class SpillDict:
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute("PRAGMA synchronous = OFF")
-        self._db.execute("CREATE TABLE entry (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID")
+        # Keys come at random. With an index of their own only that is rewritten all the time, and not the values.
+        self._db.execute("CREATE TABLE entry (key TEXT PRIMARY KEY, value TEXT)")
+        self._db.execute("BEGIN")
 
     def __enter__(self) -> SpillDict:
         return self

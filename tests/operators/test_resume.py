@@ -1,0 +1,33 @@
+"""Killed in the middle and resumed: nothing lost, and nothing paid for twice that was committed."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_yandex_vision.emulator.server import running
+from tests.counting import CountingService
+from tests.killing import PAID_TWICE_FOR_A_KILL, attempt, make_many
+from tests.operators.conftest import Query
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_killed_task_goes_on_where_it_was(tmp_path: Path, database: Query) -> None:
+    make_many(tmp_path / "many", 1500)
+    dice = random.Random(4)
+    service, kills = CountingService(latency=0.02), 0
+    with running(service) as url:
+        while not attempt(tmp_path / "many", url, service, dice.randint(1, 250) if kills < 6 else None):
+            kills += 1
+    billed: Any = service.statistics()["billed"]
+    paid_twice = sum(billed.values()) - len(billed)
+    assert kills == 6
+    assert len(billed) == 1500
+    assert paid_twice <= kills * PAID_TWICE_FOR_A_KILL
+    assert database("SELECT count(*), count(DISTINCT image_id) FROM copies") == [(1500, 1500)]
+    assert database("SELECT count(*) FROM copies_matches") == [(3000,)]
+    assert Counter(database("SELECT status FROM copies")) == {("found",): 1500}
