@@ -27,7 +27,7 @@ def list_images(images: Any, conn_id: str | None = None) -> Iterator[Image]:
     :raises NoImagesError: a pattern or a directory without a picture, or nothing named at all.
     :raises ConfigurationError: no such connection, no backend, or not a URL.
     """
-    urls = _urls(images)
+    urls = urls_of(images)
     if not urls:
         raise NoImagesError("images is empty: there is nothing to search")
     locations = [Location.open(url, conn_id) for url in urls]
@@ -38,13 +38,17 @@ def list_images(images: Any, conn_id: str | None = None) -> Iterator[Image]:
     return _each_once(chain(*listed, _look_up(named)))
 
 
-def _urls(images: Any) -> list[str]:
+def urls_of(images: Any) -> list[str]:
+    """The URLs in whatever the ``images`` argument may be.
+
+    :raises ConfigurationError: it is nothing of the kind.
+    """
     if isinstance(images, str):
         return _rendered_list(images) if images.lstrip().startswith("[") else [images] if images.strip() else []
     if hasattr(images, "fs"):
         return [str(images)]
     if isinstance(images, Iterable) and not isinstance(images, (bytes, dict)):
-        return [url for item in images for url in _urls(item)]
+        return [url for item in images for url in urls_of(item)]
     raise ConfigurationError(f"images takes URLs as text or lists of them, not {type(images).__name__}")
 
 
@@ -54,7 +58,7 @@ def _rendered_list(text: str) -> list[str]:
         urls = ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return [text]
-    return _urls(urls)
+    return urls_of(urls)
 
 
 def _look_up(locations: Iterable[Location]) -> Iterator[Image]:

@@ -17,7 +17,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
 from airflow_provider_yandex_vision.images import list_images
 from airflow_provider_yandex_vision.images.convert import require_pillow, to_accepted
-from airflow_provider_yandex_vision.operators.manifest import check_sum, failure, manifest_of
+from airflow_provider_yandex_vision.operators.manifest import check_sum, count_metrics, failure, manifest_of
 from airflow_provider_yandex_vision.sinks import ResultTable, Run, Selection
 from airflow_provider_yandex_vision.sinks.engine import sql_engine
 from airflow_provider_yandex_vision.vision.errors import AccessError, ConfigurationError, TooManyImagesError
@@ -26,6 +26,7 @@ from airflow_provider_yandex_vision.vision.search import CopySearch
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
 COMMITTED_TOGETHER = 64 - MAX_IMAGES_PER_REQUEST
 """With the rest of a reply that may be ready besides, at most 64 results are paid and not committed."""
@@ -137,8 +138,7 @@ class YandexVisionCopySearchOperator(BaseOperator):
             self._check_arguments()
             self.hook.get_conn()
             with self._open_table(context) as table:
-                images = list_images(self.images, self.object_storage_conn_id)
-                selection = self._select(_of_shard(images, int(self.shard), int(self.shards)), table)
+                selection = self._select(table)
                 if self.plan_only:
                     return self._plan(selection)
                 manifest = self._run(selection, table)
@@ -148,6 +148,12 @@ class YandexVisionCopySearchOperator(BaseOperator):
         if error:
             raise error
         return manifest
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Inputs: what was listed; outputs: the tables."""
+        from airflow_provider_yandex_vision.operators.lineage import lineage
+
+        return lineage(self.images, self.object_storage_conn_id, self.table, self.sql_conn_id)
 
     def on_kill(self) -> None:
         if self._search:
@@ -180,7 +186,9 @@ class YandexVisionCopySearchOperator(BaseOperator):
         finally:
             engine.dispose()
 
-    def _select(self, images: Iterator[Image], table: ResultTable | None) -> Selection:
+    def _select(self, table: ResultTable | None) -> Selection:
+        listed = list_images(self.images, self.object_storage_conn_id)
+        images = _of_shard(listed, int(self.shard), int(self.shards))
         if table is not None:
             return Selection(images, table, recheck_after=self.recheck_after, max_images=self.max_images)
         if not self.plan_only:
@@ -226,11 +234,14 @@ class YandexVisionCopySearchOperator(BaseOperator):
         convert = to_accepted if self.convert_images else None
         with closing(self.hook.search(selection, known=known, convert=convert)) as search:
             self._search = search
-            for batch in search.batches(max_results=COMMITTED_TOGETHER):
-                if table:
-                    table.write(batch)
-                else:
-                    results += (result.to_dict() for result in batch)
+            try:
+                for batch in search.batches(max_results=COMMITTED_TOGETHER):
+                    if table:
+                        table.write(batch)
+                    else:
+                        results += (result.to_dict() for result in batch)
+            finally:
+                count_metrics(search.counts)
         manifest = manifest_of(search.counts, selection, self.table, time.monotonic() - started)
         if table:
             return {**manifest, "new_matches": table.new_matches()}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow.providers.common.compat.sdk import Stats
+
 from airflow_provider_yandex_vision.sinks import Selection
 from airflow_provider_yandex_vision.vision.errors import CountError, FailedImagesError
 from airflow_provider_yandex_vision.vision.progress import Counts
@@ -32,6 +34,14 @@ def manifest_of(counts: Counts, selection: Selection, table: str | None, seconds
         "partial": selection.left_over > 0,
         "table": table,
     }
+
+
+def count_metrics(counts: Counts) -> None:
+    """Add a search to the deployment's metrics, where it has them on: ``yandex_vision.images.found`` and so on."""
+    for status in STATUSES:
+        Stats.incr(f"yandex_vision.images.{status}", getattr(counts, status))
+    for name in ("requests", "throttles", "bytes_sent"):
+        Stats.incr(f"yandex_vision.{name}", getattr(counts, name))
 
 
 def check_sum(manifest: dict[str, Any], selection: Selection) -> None:

@@ -11,14 +11,12 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
 import requests
-from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from airflow_provider_yandex_vision.vision.checks import CheckedImage
 from airflow_provider_yandex_vision.vision.errors import (
     AccessError,
     AuthenticationError,
-    ConfigurationError,
     FolderMismatchError,
     InvalidRequestError,
     PermissionDeniedError,
@@ -34,7 +32,7 @@ from airflow_provider_yandex_vision.vision.messages import (
     decode_error,
     decode_reply,
 )
-from airflow_provider_yandex_vision.vision.transport import AbortableAdapter
+from airflow_provider_yandex_vision.vision.transport import AbortableAdapter, ApiKeyAuth
 
 DEFAULT_HOST = "https://vision.api.cloud.yandex.net"
 PATH = "/vision/v1/batchAnalyze"
@@ -158,6 +156,7 @@ class VisionClient:
             raise
         except (requests.RequestException, HTTPError, OSError) as error:
             raise self._no_reply(error, request_id) from None
+        payload = self._auth.hide(payload)
         if reply.status_code != 200:
             raise self._refusal(reply.status_code, reply.headers, payload, request_id)
         return payload
@@ -181,7 +180,7 @@ class VisionClient:
 
     def _refusal(self, status: int, headers: Mapping[str, str], payload: bytes, request_id: str) -> ServiceError:
         code, words = decode_error(payload)
-        message = self._auth.hide(words or _plain(payload) or "no explanation given")[:MAX_MESSAGE_CHARACTERS]
+        message = (words or _plain(payload) or "no explanation given")[:MAX_MESSAGE_CHARACTERS]
         kind = ERRORS.get(status, UnavailableError if status >= 500 else AccessError)
         if 300 <= status < 400:
             message = "redirects are not followed; check the connection's host"
@@ -190,34 +189,11 @@ class VisionClient:
         return kind(
             message,
             http_status=status,
-            code=code and self._auth.hide(code),
+            code=code,
             request_id=headers.get("x-request-id", request_id),
             trace_id=headers.get("x-server-trace-id"),
             retry_after=parse_retry_after(headers.get("Retry-After"), self._now()),
         )
-
-
-class ApiKeyAuth(AuthBase):
-    """Sets the header on each request. Being an auth object it wins over ``~/.netrc``.
-
-    :raises ConfigurationError: the key has characters that a header cannot carry; the HTTP library's own complaint
-        would print it.
-    """
-
-    def __init__(self, api_key: str) -> None:
-        if not re.fullmatch("[!-~]+", api_key):
-            raise ConfigurationError("the API key is empty or has characters that no key has: copy it again")
-        self._api_key = api_key
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Api-Key {self._api_key}"
-        return request
-
-    def __repr__(self) -> str:
-        return "ApiKeyAuth(***)"
-
-    def hide(self, text: str) -> str:
-        return text.replace(self._api_key, "***")
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:

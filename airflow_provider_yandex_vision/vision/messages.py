@@ -19,8 +19,12 @@ import pybase64
 from airflow_provider_yandex_vision.vision.errors import GRPC_CODES, ProtocolError
 
 MAX_IMAGES_PER_REQUEST = 8
+PIECE_BYTES = 512 * 1024
 MAX_CONTENT_BYTES = 7_864_320
 """10,485,760 characters of base64, the schema's limit of ``content``."""
+
+BROKEN = "PROTOCOL"
+"""Code of an image whose answer breaks the contract."""
 
 INT64_MAX = 2**63 - 1
 
@@ -126,7 +130,10 @@ class RequestBody:
         self._parts[-1 if specs else len(self._parts) :] = [b"]}"]
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._parts)
+        """The parts, in pieces: the time to send each is bounded, and must do on a slow line."""
+        for part in self._parts:
+            for start in range(0, len(part), PIECE_BYTES):
+                yield part[start : start + PIECE_BYTES] if len(part) > PIECE_BYTES else part
 
     def __len__(self) -> int:
         return sum(map(len, self._parts))
@@ -145,7 +152,8 @@ def decode_reply(payload: bytes, expected: int) -> list[Answer]:
     than the request is of no use to any of its images.
 
     :param expected: images in the request.
-    :raises ProtocolError: not JSON, another length, or nothing that the contract allows.
+    :return: an answer an image; where one of them makes no sense it is ``failed`` with the code ``PROTOCOL``.
+    :raises ProtocolError: not JSON, another length, or nothing in it that makes sense.
     """
     try:
         reply = json.loads(payload)
@@ -154,7 +162,10 @@ def decode_reply(payload: bytes, expected: int) -> list[Answer]:
     results = _list(_dict(reply, "reply").get("results"), "results")
     if len(results) != expected:
         raise ProtocolError(f"{len(results)} results came back for {expected} images")
-    return [_decode_answer(result) for result in results]
+    answers = [_answer_or_failure(result) for result in results]
+    if answers and all(answer.error_code == BROKEN for answer in answers):
+        raise ProtocolError(answers[0].error_message or BROKEN)
+    return answers
 
 
 def decode_error(payload: bytes) -> tuple[str | None, str | None]:
@@ -197,6 +208,14 @@ def _values(record: CopyMatch | CopySearchResult) -> dict[str, Any]:
     return {name: getattr(record, name) for name in record.__slots__}
 
 
+def _answer_or_failure(result: Any) -> Answer:
+    """What breaks the contract for one image costs that one: the others' answers are paid."""
+    try:
+        return _decode_answer(result)
+    except ProtocolError as error:
+        return Answer("failed", error_code=BROKEN, error_message=error.message)
+
+
 def _decode_answer(result: Any) -> Answer:
     file = _dict(result, "results[i]")
     features = [_dict(feature, "results[i].results[j]") for feature in _list(file.get("results"), "results[i].results")]
@@ -207,7 +226,7 @@ def _decode_answer(result: Any) -> Answer:
     for feature in features:
         if feature.get("imageCopySearch") is not None:
             return _decode_annotation(_dict(feature["imageCopySearch"], "imageCopySearch"))
-    return Answer("failed", error_code="PROTOCOL", error_message="the reply has neither an annotation nor an error")
+    raise ProtocolError("the reply has neither an annotation nor an error")
 
 
 def _decode_error(error: Any) -> Answer | None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from itertools import count
 
 from airflow_provider_yandex_vision.vision.checks import CheckedImage
+from airflow_provider_yandex_vision.vision.messages import BROKEN
 from airflow_provider_yandex_vision.vision.pacing import Clock
 from airflow_provider_yandex_vision.vision.sending import THROTTLED_CODE
 from airflow_provider_yandex_vision.vision.settings import RetryPolicy
 
-RETRIED_CODES = frozenset({"DEADLINE_EXCEEDED", THROTTLED_CODE, "INTERNAL", "UNAVAILABLE", "PROTOCOL"})
+RETRIED_CODES = frozenset({"DEADLINE_EXCEEDED", THROTTLED_CODE, "INTERNAL", "UNAVAILABLE", BROKEN})
 """Codes of one image that another request may cure."""
 
 

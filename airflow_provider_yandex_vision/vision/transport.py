@@ -1,15 +1,20 @@
-"""A ``requests`` adapter whose requests in flight can be ended from another thread."""
+"""What goes below ``requests``: the key's header, and connections that can be ended from another thread."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import threading
 import weakref
 from functools import partial
 from typing import Any
 
+import requests
 from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+
+from airflow_provider_yandex_vision.vision.errors import ConfigurationError
 
 
 class AbortableAdapter(HTTPAdapter):
@@ -45,3 +50,27 @@ class AbortableAdapter(HTTPAdapter):
                 with contextlib.suppress(OSError):
                     # Not sock.shutdown: an SSL socket's own takes TLS away from under the thread that reads.
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+class ApiKeyAuth(AuthBase):
+    """Sets the header on each request. Being an auth object it wins over ``~/.netrc``.
+
+    :raises ConfigurationError: the key has characters that a header cannot carry; the HTTP library's own complaint
+        would print it.
+    """
+
+    def __init__(self, api_key: str) -> None:
+        if not re.fullmatch("[!-~]+", api_key):
+            raise ConfigurationError("the API key is empty or has characters that no key has: copy it again")
+        self._api_key = api_key
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Api-Key {self._api_key}"
+        return request
+
+    def __repr__(self) -> str:
+        return "ApiKeyAuth(***)"
+
+    def hide(self, payload: bytes) -> bytes:
+        """A reply that cannot show the key, should anything on the way echo it."""
+        return payload.replace(self._api_key.encode(), b"***")

@@ -1,0 +1,45 @@
+"""What a search read and wrote, for OpenLineage. Needs its provider; imported only by it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_yandex_vision.images.listing import urls_of
+from airflow_provider_yandex_vision.images.storage import Location
+
+if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+
+def lineage(images: Any, conn_id: str | None, table: str | None, sql_conn_id: str | None) -> OperatorLineage[Any, Any]:
+    """Inputs are the prefixes that were listed, outputs the two tables."""
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    prefixes = dict.fromkeys(_prefix(Location.open(url, conn_id)) for url in urls_of(images))
+    outputs = []
+    if table and sql_conn_id:
+        namespace, database = _database(sql_conn_id)
+        outputs = [Dataset(namespace, f"{database}{name}") for name in (table, f"{table}_matches")]
+    return OperatorLineage(inputs=[Dataset(namespace, name) for namespace, name in prefixes], outputs=outputs)
+
+
+def _prefix(location: Location) -> tuple[str, str]:
+    """Namespace and name as OpenLineage's naming has them: ``s3://bucket`` and a key, ``file`` and a path."""
+    path = location.path.partition("*")[0] if location.is_pattern else location.path
+    if location.protocol == "file":
+        return "file", path
+    bucket, _, key = path.partition("/")
+    return f"{location.protocol}://{bucket}", key or "/"
+
+
+def _database(sql_conn_id: str) -> tuple[str, str]:
+    """Namespace of a database, and what comes before a table's name in it."""
+    connection: Any = BaseHook.get_connection(sql_conn_id)
+    info = connection.get_hook().get_openlineage_database_info(connection)
+    if info is None:
+        return f"{connection.conn_type}://{connection.host or ''}", ""
+    namespace = f"{info.scheme}://{info.authority}" if info.authority else info.scheme
+    return namespace, f"{info.database}." if info.database else ""

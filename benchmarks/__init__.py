@@ -1,0 +1,1 @@
+"""Figures about the package, printed as tables; never part of the tests."""

@@ -1,0 +1,18 @@
+"""``python -m benchmarks search`` prints the figures of one subject; ``--help`` after its name tells more."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+SUBJECTS = ("search", "skip", "tables", "copies")
+
+
+def main() -> None:
+    if len(sys.argv) < 2 or sys.argv[1] not in SUBJECTS:
+        sys.exit(f"usage: python -m benchmarks {{{','.join(SUBJECTS)}}} [options]")
+    import_module(f"benchmarks.{sys.argv.pop(1)}").main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""How much of a quota is used, and how many requests are answered 429 for it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count
+
+from airflow_provider_yandex_vision.vision import CopySearch, Image, Settings, VisionClient
+from benchmarks.pictures import picture
+from benchmarks.processes import alone, service
+from benchmarks.report import AtLeast, AtMost, figure, show
+from benchmarks.service import Behaviour
+
+QUOTA = 10.0
+"""Requests per second."""
+
+IMAGE_BYTES = 2_000
+
+
+@dataclass(frozen=True)
+class Case:
+    """Who shares the quota, and what is expected of them.
+
+    :param configured: requests per second of each process.
+    :param use: of the quota, at least, in percent.
+    :param throttled: of the requests, at most, in percent.
+    """
+
+    what: str
+    configured: float
+    processes: int
+    use: float
+    throttled: float
+
+
+CASES = (
+    Case("configured as it is", QUOTA, 1, use=95, throttled=0.5),
+    Case("configured five times too high", QUOTA * 5, 1, use=90, throttled=5),
+    Case("shared by four processes that know nothing of each other", QUOTA, 4, use=90, throttled=8),
+)
+
+
+def report(seconds: float) -> None:
+    with ThreadPoolExecutor() as pool:
+        rows = [row for rows in pool.map(_rows, CASES, [seconds] * len(CASES)) for row in rows]
+    show(f"a quota of {QUOTA:g} requests/s for {seconds:g} s", rows)
+
+
+def _rows(case: Case, seconds: float) -> list[list[str]]:
+    with service(Behaviour(latency=0.1, quota=QUOTA)) as served, ThreadPoolExecutor(case.processes) as pool:
+        runs = [pool.submit(alone, search, served.host, case.configured, n, seconds) for n in range(case.processes)]
+        for run in runs:
+            run.result()
+        statistics = served.statistics()
+    used = statistics.accepted / (QUOTA * statistics.seconds) * 100
+    throttled = statistics.throttled / statistics.requests * 100
+    return [
+        figure(f"% used, {case.what}", used, AtLeast(case.use)),
+        figure("% of the requests answered 429", throttled, AtMost(case.throttled)),
+    ]
+
+
+def search(host: str, requests_per_second: float, process: int, seconds: float) -> None:
+    logging.disable()  # being throttled is what is measured
+    search = CopySearch(VisionClient("benchmark", host=host), _images(process), Settings(requests_per_second))
+    end = time.monotonic() + seconds
+    for _ in search.batches():
+        if time.monotonic() >= end:
+            break
+
+
+def _images(process: int) -> Iterator[Image]:
+    """No end of them, other ones in each process."""
+    for n in count(process << 32):
+        yield Image(f"file:///{n}", lambda n=n: picture(n, IMAGE_BYTES), IMAGE_BYTES)  # type: ignore[misc]

@@ -1,0 +1,80 @@
+"""How long it takes to decide that listed images need no search: ``python benchmarks/skip.py --rows 1000000``.
+
+Prints seconds and microseconds of this process's CPU an image, and by how much its memory grew, medians of
+three rounds. The table holds every listed image, searched an hour ago with the same etag.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+
+import psutil  # type: ignore[import-untyped]
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import Engine
+
+from airflow_provider_yandex_vision.sinks import ResultTable, Run, Selection
+from airflow_provider_yandex_vision.sinks.chunks import chunks
+from airflow_provider_yandex_vision.sinks.results import utc_now
+from airflow_provider_yandex_vision.vision.messages import CopySearchResult, Image
+
+ROUNDS = 3
+
+
+def listing(rows: int) -> Iterator[Image]:
+    return (Image(f"s3://bucket/catalog/{n:09d}.jpg", bytes, 1000, f"{n:032x}") for n in range(rows))
+
+
+def filled(engine: Engine, name: str, rows: int) -> None:
+    table = ResultTable(engine, name, Run("monitor", "yesterday", "search"))
+    table.prepare()
+    hour_ago = utc_now() - timedelta(hours=1)
+    results = (
+        CopySearchResult(image.uri, "none", 0, sha256="0" * 64, size=image.size, etag=image.etag, searched_at=hour_ago)
+        for image in listing(rows)
+    )
+    for chunk in chunks(results, 5000):
+        table.write(chunk)
+
+
+def measure(engine: Engine, name: str, rows: int) -> tuple[float, float, float]:
+    table = ResultTable(engine, name, Run("monitor", "today", "search"))
+    selection = Selection(listing(rows), table, recheck_after=timedelta(days=7))
+    before, cpu, started = psutil.Process().memory_info().rss, time.process_time(), time.perf_counter()
+    due = sum(1 for _ in selection)
+    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+    grown = psutil.Process().memory_info().rss - before
+    if (due, selection.unchanged) != (0, rows):
+        raise SystemExit(f"{due} images to search, {selection.unchanged} unchanged: the figures mean nothing")
+    return seconds, cpu / rows * 1e6, grown / 2**20
+
+
+def report(urls: Iterable[str], rows: int) -> None:
+    print(f"{'database':<12}{'images':>10}{'seconds':>10}{'µs CPU an image':>18}{'MB grown':>10}")
+    for url in urls:
+        engine, name = create_engine(url), f"skip_{uuid.uuid4().hex[:8]}"
+        try:
+            filled(engine, name, rows)
+            figures = zip(*(measure(engine, name, rows) for _ in range(ROUNDS)), strict=True)
+            seconds, cpu, grown = map(statistics.median, figures)
+            print(f"{engine.dialect.name:<12}{rows:>10}{seconds:>10.1f}{cpu:>18.1f}{grown:>10.1f}")
+        finally:
+            with engine.begin() as connection:
+                for suffix in ("", "_matches"):
+                    connection.execute(text(f"DROP TABLE IF EXISTS {name}{suffix}"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("urls", nargs="*", default=["sqlite:////tmp/skip.db"], help="SQLAlchemy URLs of databases")
+    arguments = parser.parse_args()
+    report(arguments.urls, arguments.rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Rows a second into the results tables, beside Airflow's ``DbApiHook.insert_rows`` with the same rows.
+
+``python benchmarks/tables.py --rows 22000``; medians of three rounds, each from the same results into fresh
+tables. :class:`ResultTable` gets 64 images with 10 matches each a call, the hook commits every 1,000 rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+
+from airflow.providers.common.compat.sdk import Connection
+from airflow.providers.common.sql.hooks.sql import DbApiHook
+from sqlalchemy import create_engine
+from sqlalchemy.engine import Engine
+from sqlalchemy.pool import PoolProxiedConnection
+
+from airflow_provider_yandex_vision.sinks import ResultTable, Run
+from airflow_provider_yandex_vision.sinks.chunks import chunks
+from airflow_provider_yandex_vision.sinks.results import utc_now
+from airflow_provider_yandex_vision.sinks.rows import NewRow, image_row, match_rows
+from airflow_provider_yandex_vision.sinks.tables import Tables
+from airflow_provider_yandex_vision.vision.messages import CopyMatch, CopySearchResult
+
+ROUNDS = 3
+MATCHES = 10
+IMAGES_A_CALL = 64
+RUN = Run("monitor", "scheduled__2026-01-01T00:00:00+00:00", "search")
+
+
+class EngineHook(DbApiHook):
+    """Airflow's own way to insert, over the same driver."""
+
+    conn_name_attr = "conn_id"
+    supports_autocommit = True
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(connection=Connection(conn_id="benchmark", conn_type=engine.dialect.name))
+        self._engine = engine
+        self._placeholder = "?" if engine.dialect.name == "sqlite" else "%s"
+
+    @property
+    def placeholder(self) -> str:
+        return self._placeholder
+
+    def get_conn(self) -> PoolProxiedConnection:
+        return self._engine.raw_connection()
+
+    def set_autocommit(self, conn: object, autocommit: bool) -> None:
+        """Drivers start without."""
+
+    def get_autocommit(self, conn: object) -> bool:
+        return False
+
+    def insert(self, table: str, rows: list[NewRow]) -> None:
+        values = [tuple(map(without_zone, row.values())) for row in rows]
+        self.insert_rows(table, values, target_fields=list(rows[0]), commit_every=1000, executemany=True)
+
+
+def without_zone(value: object) -> object:
+    """The hook makes text of a time, and MariaDB takes no zone in it."""
+    return value.replace(tzinfo=None) if isinstance(value, datetime) else value
+
+
+def results(images: int) -> list[CopySearchResult]:
+    def matches(image: int) -> Iterator[CopyMatch]:
+        for n in range(MATCHES):
+            page = f"https://example.org/news/{image}/{n}?from=search&position={n}"
+            title, text = f"Снимок {image} на странице {n}", "A picture of a harbour at dawn, and what came of it. " * 3
+            yield CopyMatch(f"https://img.example.org/{image}/{n}.jpg", page, title, text, n + 1, "example.org")
+
+    now = utc_now()
+    return [
+        CopySearchResult(
+            f"s3://bucket/catalog/{image:09d}.jpg", "found", MATCHES, tuple(matches(image)), sha256=f"{image:064x}",
+            size=100_000, etag=f"{image:032x}", mime_type="image/jpeg", searched_at=now,
+        )
+        for image in range(images)
+    ]  # fmt: skip
+
+
+@contextmanager
+def fresh_tables(engine: Engine) -> Iterator[ResultTable]:
+    name = f"bench_{uuid.uuid4().hex[:8]}"
+    table = ResultTable(engine, name, RUN)
+    table.prepare()
+    try:
+        yield table
+    finally:
+        for each in Tables.named(name):
+            each.drop(engine)
+
+
+def write_all(table: ResultTable, found: list[CopySearchResult]) -> None:
+    for chunk in chunks(found, IMAGES_A_CALL):
+        table.write(chunk)
+
+
+def by_table(engine: Engine, found: list[CopySearchResult]) -> float:
+    with fresh_tables(engine) as table:
+        return seconds(partial(write_all, table, found))
+
+
+def by_hook(engine: Engine, found: list[CopySearchResult]) -> float:
+    hook = EngineHook(engine)
+    with fresh_tables(engine) as table:
+
+        def insert() -> None:
+            hook.insert(table.name, [image_row(result, RUN, MATCHES) for result in found])
+            hook.insert(f"{table.name}_matches", [row for result in found for row in match_rows(result, RUN)])
+
+        return seconds(insert)
+
+
+def again(engine: Engine, found: list[CopySearchResult]) -> float:
+    with fresh_tables(engine) as table:
+        for _ in range(2):
+            taken = seconds(partial(write_all, table, found))
+        return taken
+
+
+def seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def report(urls: Iterable[str], rows: int) -> None:
+    found = results(rows // (MATCHES + 1))
+    ways: list[Callable[[Engine, list[CopySearchResult]], float]] = [by_table, again, by_hook]
+    print(f"{'database':<12}{'rows':>8}{'rows/s, new':>14}{'rows/s, again':>15}{'insert_rows':>13}{'new to it':>11}")
+    for url in urls:
+        engine = create_engine(url)
+        rounds = [[rows / way(engine, found) for way in ways] for _ in range(ROUNDS)]
+        new, second, hook = (statistics.median(rates) for rates in zip(*rounds, strict=True))
+        print(f"{engine.dialect.name:<12}{rows:>8}{new:>14.0f}{second:>15.0f}{hook:>13.0f}{new / hook:>10.2f}x")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=22_000)
+    parser.add_argument("urls", nargs="*", default=["sqlite:////tmp/tables.db"], help="SQLAlchemy URLs of databases")
+    arguments = parser.parse_args()
+    report(arguments.urls, arguments.rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.secrets import API_KEY
+
+CONN_ID = "vision"
+
+Connect = Callable[..., None]
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
+    """Makes the connection ``vision``: from a URI, or of fields with a good key among them."""
+
+    def connect(uri: str | None = None, **fields: object) -> None:
+        value = uri or json.dumps({"conn_type": "yandex_vision", "password": API_KEY, **fields})
+        monkeypatch.setenv("AIRFLOW_CONN_VISION", value)
+
+    return connect

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import re
+import traceback
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_yandex_vision.hooks.connection import VisionConnection
+from airflow_provider_yandex_vision.vision.errors import ConfigurationError
+from tests.hooks.conftest import CONN_ID, Connect
+from tests.secrets import API_KEY
+
+
+def read() -> VisionConnection:
+    return VisionConnection.read(BaseHook.get_connection(CONN_ID))
+
+
+def refusal() -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        read()
+    assert API_KEY not in "".join(traceback.format_exception(caught.value))
+    assert str(caught.value).startswith("Connection 'vision' has ")
+    return str(caught.value)
+
+
+def test_a_key_is_all_that_is_needed(connect: Connect) -> None:
+    connect()
+    assert read() == VisionConnection(API_KEY, "https://vision.api.cloud.yandex.net", None, 60.0)
+
+
+def test_json_has_every_field(connect: Connect) -> None:
+    connect(host="https://proxy.test/api", extra={"folder_id": "b1g", "timeout": 30})
+    assert read() == VisionConnection(API_KEY, "https://proxy.test/api", "b1g", 30.0)
+
+
+@pytest.mark.parametrize(
+    ("uri", "host"),
+    [
+        (f"yandex-vision://https://:{API_KEY}@proxy.test:8443/?timeout=30&folder_id=b1g", "https://proxy.test:8443"),
+        (f"yandex-vision://http://:{API_KEY}@proxy.test:80/?timeout=30&folder_id=b1g", "http://proxy.test:80"),
+        (f"yandex-vision://:{API_KEY}@proxy.test/?timeout=30&folder_id=b1g", "https://proxy.test"),
+        (
+            f"yandex-vision://:{API_KEY}@https%3A%2F%2Fproxy.test%2Fapi/?timeout=30&folder_id=b1g",
+            "https://proxy.test/api",
+        ),
+        (f"yandex-vision://:{API_KEY}@/?timeout=30&folder_id=b1g", "https://vision.api.cloud.yandex.net"),
+        (f"yandex-vision://https://:{API_KEY}@[::1]:8443/?timeout=30&folder_id=b1g", "https://[::1]:8443"),
+    ],
+)
+def test_a_uri_has_every_field(connect: Connect, uri: str, host: str) -> None:
+    connect(uri)
+    assert read() == VisionConnection(API_KEY, host, "b1g", 30.0)
+
+
+class TestHost:
+    @pytest.mark.parametrize(
+        ("fields", "url"),
+        [
+            ({"host": ""}, "https://vision.api.cloud.yandex.net"),
+            ({"host": " proxy.test "}, "https://proxy.test"),
+            ({"host": "https://proxy.test/"}, "https://proxy.test"),
+            ({"host": "HTTPS://Proxy.Test/API/"}, "https://proxy.test/API"),
+            ({"host": "proxy.test", "port": 8443}, "https://proxy.test:8443"),
+            ({"host": "http://proxy.test/api", "port": 8080}, "http://proxy.test:8080/api"),
+            ({"host": "https://proxy.test:1", "port": 2}, "https://proxy.test:1"),
+            ({"host": "proxy.test", "schema": "http"}, "http://proxy.test"),
+            ({"host": "https://proxy.test", "schema": "http"}, "https://proxy.test"),
+            ({"host": "[2001:db8::1]", "port": 8443}, "https://[2001:db8::1]:8443"),
+            ({"host": "2001:db8::1"}, "https://[2001:db8::1]"),
+            ({"host": "http://[::1]:8080/api"}, "http://[::1]:8080/api"),
+            ({"host": "пример.рф"}, "https://пример.рф"),
+        ],
+    )
+    def test_becomes_a_base_url(self, connect: Connect, fields: dict[str, Any], url: str) -> None:
+        connect(**fields)
+        assert read().host == url
+
+    @pytest.mark.parametrize(
+        "host", ["ftp://proxy.test", "https://", "://", "two words", "https://proxy.test:port", "https://[::1", "a<b>"]
+    )
+    def test_that_is_not_a_url_is_refused(self, connect: Connect, host: str) -> None:
+        connect(host=host)
+        assert f"has host {host!r}, which is not a URL such as https://vision" in refusal()
+
+    @pytest.mark.parametrize(
+        "host",
+        [f"https://:{API_KEY}@proxy.test", f"ftp://user:{API_KEY}@proxy.test", f"proxy.test?key={API_KEY}", "a.test#b"],
+    )
+    def test_that_carries_more_is_refused_unseen(self, connect: Connect, host: str) -> None:
+        connect(host=host)
+        assert "more than scheme, name, port and path" in refusal()
+
+    @pytest.mark.parametrize("port", [-1, 65536])
+    def test_with_an_impossible_port_is_refused(self, connect: Connect, port: int) -> None:
+        connect(host="proxy.test", port=port)
+        assert f"has port {port}" in refusal()
+
+
+class TestKey:
+    def test_is_trimmed(self, connect: Connect) -> None:
+        connect(password=f" {API_KEY}\n")
+        assert read().api_key == API_KEY
+
+    @pytest.mark.parametrize("password", [None, "", " \n"])
+    def test_that_is_missing_is_said_to_be(self, connect: Connect, password: str | None) -> None:
+        connect(password=password)
+        assert "has no API key: put it into the password field" in refusal()
+
+    @pytest.mark.parametrize("between", ["\n", "\r\nX-Evil: ", " ", "\0", "ключ"])
+    def test_that_no_header_can_carry_is_refused_unseen(self, connect: Connect, between: str) -> None:
+        connect(password=f"{API_KEY}{between}{API_KEY}")
+        assert "characters that no key has" in refusal()
+
+    def test_is_not_in_the_repr(self, connect: Connect) -> None:
+        connect()
+        assert API_KEY not in repr(read())
+
+
+class TestExtra:
+    @pytest.mark.parametrize(
+        ("extra", "folder_id"),
+        [({}, None), ({"folder_id": None}, None), ({"folder_id": " "}, None), ({"folder_id": 7}, "7")],
+    )
+    def test_has_a_folder_id_only_where_one_is_set(
+        self, connect: Connect, extra: dict[str, Any], folder_id: str | None
+    ) -> None:
+        connect(extra=extra)
+        assert read().folder_id == folder_id
+
+    @pytest.mark.parametrize(("timeout", "seconds"), [(None, 60.0), ("", 60.0), ("2.5", 2.5), (300, 300.0)])
+    def test_has_a_timeout_in_seconds(self, connect: Connect, timeout: Any, seconds: float) -> None:
+        connect(extra={"timeout": timeout})
+        assert read().timeout == seconds
+
+    @pytest.mark.parametrize("timeout", ["soon", 0, "0", -1, "nan", "inf", [60], {"s": 60}])
+    def test_with_a_nonsense_timeout_is_refused(self, connect: Connect, timeout: Any) -> None:
+        connect(extra={"timeout": timeout})
+        assert re.search("has timeout .* a number of seconds above 0 is needed", refusal())
+
+    def test_that_is_no_object_is_refused(self, connect: Connect) -> None:
+        connect(extra="[60]")
+        assert "has an extra that is not a JSON object" in refusal()
+
+
+@pytest.mark.parametrize(
+    ("host", "in_clear"),
+    [
+        ("https://proxy.test", False),
+        ("http://proxy.test", True),
+        ("http://127.0.0.1:8080", False),
+        ("http://localhost:8080", False),
+        ("http://[::1]:8080", False),
+        ("http://127.0.0.1.evil.test", True),
+    ],
+)
+def test_only_plain_http_to_another_machine_sends_the_key_in_clear(connect: Connect, host: str, in_clear: bool) -> None:
+    connect(host=host)
+    assert read().sends_key_in_clear is in_clear

@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import requests_mock as mocking
+from requests.exceptions import ConnectTimeout
+
+from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
+from airflow_provider_yandex_vision.vision import Image, VisionClient
+from airflow_provider_yandex_vision.vision.errors import AuthenticationError, ConfigurationError, ThrottledError
+from tests.hooks.conftest import CONN_ID, Connect
+from tests.loopback import serving
+from tests.pictures import image, images
+from tests.secrets import API_KEY
+
+URL = "https://vision.api.cloud.yandex.net/vision/v1/batchAnalyze"
+IN_CLEAR = "the API key travels in clear"
+
+
+@pytest.fixture
+def hook(connect: Connect) -> YandexVisionHook:
+    connect()
+    return YandexVisionHook(CONN_ID)
+
+
+def count_specs(request: Any, context: Any) -> dict[str, Any]:
+    """As many copies for each image as its request has images: what a reply of the service looks like."""
+    specs = json.loads(b"".join(request.body))["analyzeSpecs"]
+    return {"results": [{"results": [{"imageCopySearch": {"copyCount": len(specs)}}]} for _ in specs]}
+
+
+def unreadable(uri: str) -> Image:
+    def read() -> bytes:
+        raise OSError("no such key")
+
+    return Image(uri, read)
+
+
+class TestConnection:
+    def test_is_looked_up_when_it_is_needed_and_not_before(self, connect: Connect) -> None:
+        hook = YandexVisionHook(CONN_ID)
+        connect(host="https://later.test")
+        assert hook.get_conn().host == "https://later.test"
+
+    def test_is_looked_up_once(self, hook: YandexVisionHook) -> None:
+        assert isinstance(hook.get_conn(), VisionClient)
+        assert hook.get_conn() is hook.get_conn()
+
+    def test_is_the_default_one_where_none_is_named(self) -> None:
+        assert YandexVisionHook().yandex_vision_conn_id == "yandex_vision_default"
+
+    def test_that_does_not_exist_is_said_not_to(self) -> None:
+        with pytest.raises(ConfigurationError, match="there is no connection 'nowhere'"):
+            YandexVisionHook("nowhere").get_conn()
+
+    def test_gives_its_folder_and_timeout_to_the_client(self, connect: Connect, requests_mock: mocking.Mocker) -> None:
+        connect(extra={"folder_id": "b1g", "timeout": "7"})
+        requests_mock.post(URL, json=count_specs)
+        YandexVisionHook(CONN_ID).batch_analyze([image("memory://a")])
+        sent: Any = requests_mock.last_request
+        assert json.loads(b"".join(sent.body))["folderId"] == "b1g"
+        assert sent.timeout == (10.0, 7.0)
+
+    def test_has_its_key_masked_by_airflow(self) -> None:
+        """Whatever the connection comes from: Airflow itself masks the keys of some sources only."""
+        key = "AQVN-a-key-that-airflow-has-not-seen"
+
+        class OtherSource(YandexVisionHook):
+            @classmethod
+            def get_connection(cls, conn_id: str) -> Any:
+                return SimpleNamespace(
+                    conn_id=conn_id, password=key, host=None, schema=None, port=None, extra_dejson={}
+                )
+
+        try:
+            redact = import_module("airflow.sdk.log").redact
+        except ImportError:
+            redact = import_module("airflow.utils.log.secrets_masker").redact
+        assert redact(key) == key
+        OtherSource(CONN_ID).get_conn()
+        assert redact(f"Api-Key {key}!") == "Api-Key ***!"
+
+    def test_in_clear_is_warned_of_once(self, connect: Connect, capfd: pytest.CaptureFixture[str]) -> None:
+        connect(host="http://proxy.test")
+        hook = YandexVisionHook(CONN_ID)
+        for _ in range(3):
+            hook.get_conn()
+        assert "".join(capfd.readouterr()).count(IN_CLEAR) == 1
+
+    @pytest.mark.parametrize("host", ["http://127.0.0.1:8080", "https://proxy.test"])
+    def test_that_nobody_can_overhear_is_not_warned_of(
+        self, connect: Connect, capfd: pytest.CaptureFixture[str], host: str
+    ) -> None:
+        connect(host=host)
+        YandexVisionHook(CONN_ID).get_conn()
+        assert IN_CLEAR not in "".join(capfd.readouterr())
+
+
+class TestSettings:
+    def test_that_make_no_sense_are_refused_at_once(self) -> None:
+        with pytest.raises(ConfigurationError, match="max_concurrent_requests"):
+            YandexVisionHook(CONN_ID, max_concurrent_requests=0)
+
+    def test_set_what_is_sent(self, connect: Connect) -> None:
+        connect()
+        hook = YandexVisionHook(CONN_ID, max_image_bytes=10, max_pixels=20, max_request_bytes=30)
+        limits = hook.settings.limits
+        assert (limits.max_image_bytes, limits.max_pixels, limits.max_request_bytes) == (10, 20, 30)
+        assert hook.batch_analyze([image("memory://a")])[0].error_code == "TOO_LARGE"
+
+
+class TestBatchAnalyze:
+    def test_keeps_the_order_with_bad_files_among_good_ones(
+        self, hook: YandexVisionHook, requests_mock: mocking.Mocker
+    ) -> None:
+        requests_mock.post(URL, json=count_specs)
+        results = hook.batch_analyze(
+            [image("memory://a"), image("memory://text", b"hello"), image("memory://b"), unreadable("memory://c")]
+        )
+        assert [(result.uri, result.status, result.copy_count) for result in results] == [
+            ("memory://a", "found", 2),
+            ("memory://text", "rejected", None),
+            ("memory://b", "found", 2),
+            ("memory://c", "failed", None),
+        ]
+        assert requests_mock.call_count == 1
+
+    def test_sends_nothing_where_nothing_can_be_sent(
+        self, hook: YandexVisionHook, requests_mock: mocking.Mocker
+    ) -> None:
+        [result] = hook.batch_analyze([image("memory://text", b"hello")])
+        assert result.error_code == "NOT_AN_IMAGE"
+        assert requests_mock.call_count == 0
+
+    @pytest.mark.parametrize("count", [0, 9])
+    def test_takes_1_to_8_images(self, hook: YandexVisionHook, count: int) -> None:
+        with pytest.raises(ConfigurationError, match=f"1 to 8 images, not {count}"):
+            hook.batch_analyze(list(images(count)))
+
+    def test_raises_without_another_try_and_says_which_images_were_sent(
+        self, hook: YandexVisionHook, requests_mock: mocking.Mocker
+    ) -> None:
+        requests_mock.post(URL, status_code=429)
+        with pytest.raises(ThrottledError) as caught:
+            hook.batch_analyze([image("memory://text", b"hello"), image("memory://a")])
+        assert caught.value.uris == ("memory://a",)
+        assert requests_mock.call_count == 1
+
+
+def search_threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith("vision-")}
+
+
+class TestCopySearch:
+    def test_yields_a_result_for_every_image(self, hook: YandexVisionHook, requests_mock: mocking.Mocker) -> None:
+        requests_mock.post(URL, json=count_specs)
+        results = {
+            result.uri: result.status
+            for result in hook.copy_search([*images(11), image("memory://text", b"hello"), unreadable("memory://c")])
+        }
+        good = {f"memory://{number}": "found" for number in range(11)}
+        assert results == {**good, "memory://text": "rejected", "memory://c": "failed"}
+
+    def test_does_nothing_before_the_first_result_is_asked_for(self) -> None:
+        hook = YandexVisionHook("nowhere")
+        search = hook.copy_search(images(3))
+        with pytest.raises(ConfigurationError):
+            next(search)
+
+    def test_raises_where_going_on_is_pointless(self, hook: YandexVisionHook, requests_mock: mocking.Mocker) -> None:
+        requests_mock.post(URL, status_code=401)
+        with pytest.raises(AuthenticationError):
+            list(hook.copy_search(images(100)))
+        assert requests_mock.call_count <= hook.settings.max_concurrent_requests
+
+    def test_stops_its_threads_when_it_is_closed_with_a_request_in_flight(self, connect: Connect) -> None:
+        asked = threading.Event()
+
+        def listing() -> Iterator[Image]:
+            yield from images(8)
+            assert asked.wait(5)
+            yield image("memory://text", b"hello")
+
+        before = search_threads()
+        with serving(lambda connection: asked.set()) as url:
+            connect(host=url)
+            search = YandexVisionHook(CONN_ID).copy_search(listing())
+            assert next(search).uri == "memory://text"
+            assert search_threads() > before
+            search.close()
+            assert search_threads() <= before
+
+
+class TestTestConnection:
+    @pytest.mark.parametrize(
+        ("status", "text", "ok", "message"),
+        [
+            (400, '{"code": 3, "message": "analyze_specs: 1-8"}', True, "https://vision.api.cloud.yandex.net accepts"),
+            (200, "{}", True, "https://vision.api.cloud.yandex.net accepts"),
+            (401, f'{{"code": 16, "message": "Unknown api key {API_KEY}"}}', False, "The API key is wrong"),
+            (403, '{"code": 7, "message": "Permission denied"}', False, "The API key is known but has no permission"),
+            (503, "", False, "The host is unreachable or in trouble"),
+            (404, "<html>No such page</html>", False, "The host answers, but not as the service does: No such page"),
+            (200, "<html>Welcome</html>", False, "The host answers, but not as the service does"),
+            (400, "<html>Plain HTTP sent to HTTPS port</html>", False, "The host answers, but not as the service"),
+            (302, "", False, "The host answers, but not as the service does: redirects are not followed"),
+            (400, '{"code": 3, "message": "Specified folder ID x does not match"}', False, "The host answers, but"),
+        ],
+    )
+    def test_tells_one_trouble_from_another(
+        self,
+        hook: YandexVisionHook,
+        requests_mock: mocking.Mocker,
+        status: int,
+        text: str,
+        ok: bool,
+        message: str,
+    ) -> None:
+        requests_mock.post(URL, status_code=status, text=text)
+        result = hook.test_connection()
+        assert result == (ok, result[1])
+        assert result[1].startswith(message)
+        assert API_KEY not in result[1]
+
+    def test_sends_no_image(self, hook: YandexVisionHook, requests_mock: mocking.Mocker) -> None:
+        requests_mock.post(URL, status_code=400, json={"code": 3})
+        hook.test_connection()
+        sent: Any = requests_mock.last_request
+        assert b"".join(sent.body) == b'{"analyzeSpecs":[]}'
+
+    def test_says_that_nobody_listens(self, connect: Connect) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            port = closed.getsockname()[1]
+        connect(host=f"http://127.0.0.1:{port}")
+        ok, message = YandexVisionHook(CONN_ID).test_connection()
+        assert not ok
+        assert "Connection refused" in message
+
+    @pytest.mark.parametrize("error", [ConnectTimeout(), RuntimeError("never seen before")])
+    def test_never_raises(self, hook: YandexVisionHook, requests_mock: mocking.Mocker, error: Exception) -> None:
+        requests_mock.post(URL, exc=error)
+        assert hook.test_connection()[0] is False
+
+    @pytest.mark.parametrize(
+        ("fields", "message"),
+        [
+            ({"password": ""}, "Connection 'vision' has no API key: put it into the password field"),
+            ({"password": f"{API_KEY}\n{API_KEY}"}, "Connection 'vision' has an API key with characters that no key"),
+            ({"host": "two words"}, "Connection 'vision' has host 'two words', which is not a URL"),
+        ],
+    )
+    def test_says_what_is_wrong_with_the_fields(self, connect: Connect, fields: dict[str, str], message: str) -> None:
+        connect(**fields)
+        ok, said = YandexVisionHook(CONN_ID).test_connection()
+        assert not ok
+        assert said.startswith(message)
+        assert API_KEY not in said
+
+    def test_says_that_the_connection_is_missing(self) -> None:
+        assert YandexVisionHook("nowhere").test_connection() == (False, "there is no connection 'nowhere'")

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from airflow_provider_yandex_vision.vision import (
+    AuthenticationError,
+    ConfigurationError,
+    ThrottledError,
+    UnavailableError,
+)
+
+retry_policy = pytest.importorskip(
+    "airflow.sdk.definitions.retry_policy", reason="retry_policy= came with Airflow 3.3", exc_type=ImportError
+)
+ours = pytest.importorskip("airflow_provider_yandex_vision.operators.retry_policy")
+
+RetryAction = retry_policy.RetryAction
+
+
+@pytest.mark.parametrize(
+    ("error", "action", "delay"),
+    [
+        (ThrottledError("slow down", retry_after=90), RetryAction.RETRY, timedelta(seconds=90)),
+        (ThrottledError("slow down"), RetryAction.DEFAULT, None),
+        (UnavailableError("busy", retry_after=30), RetryAction.RETRY, timedelta(seconds=30)),
+        (AuthenticationError("wrong key"), RetryAction.FAIL, None),
+        (ConfigurationError("no such table"), RetryAction.FAIL, None),
+        (OSError("disk full"), RetryAction.DEFAULT, None),
+    ],
+)
+def test_it_waits_as_long_as_the_service_asked_and_fails_where_no_retry_helps(
+    error: Exception, action: object, delay: timedelta | None
+) -> None:
+    decision = ours.YandexVisionRetryPolicy().evaluate(error, 1, 3)
+    assert (decision.action, decision.retry_delay) == (action, delay)
+
+
+def test_it_survives_the_dag_s_serialisation() -> None:
+    policy = ours.YandexVisionRetryPolicy()
+    assert isinstance(type(policy).deserialize(policy.serialize()), type(policy))

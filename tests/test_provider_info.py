@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from importlib import import_module, metadata
+from importlib.resources import files
+from typing import Any
+
+import airflow
+import jsonschema
+import pytest
+from airflow.providers_manager import ProvidersManager
+
+from airflow_provider_yandex_vision import __version__
+from airflow_provider_yandex_vision.get_provider_info import get_provider_info
+from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
+
+INFO = get_provider_info()
+[CONNECTION_TYPE] = INFO["connection-types"]
+AIRFLOW_VERSION = tuple(map(int, airflow.__version__.split(".")[:2]))
+
+
+def schema(name: str) -> Any:
+    return json.loads((files("airflow") / name).read_text())
+
+
+@pytest.fixture(scope="module")
+def providers() -> ProvidersManager:
+    return ProvidersManager()  # type: ignore[no-untyped-call]
+
+
+def test_the_provider_info_is_what_the_installed_airflow_expects() -> None:
+    jsonschema.validate(INFO, schema("provider_info.schema.json"))
+
+
+@pytest.mark.skipif(AIRFLOW_VERSION < (3, 2), reason="before 3.2 the hook itself tells what the form looks like")
+def test_the_form_is_what_the_installed_airflow_expects() -> None:
+    form = schema("provider.yaml.schema.json")["properties"]["connection-types"]
+    jsonschema.validate(INFO["connection-types"], form)
+
+
+def test_the_hook_draws_the_same_form() -> None:
+    behaviour = YandexVisionHook.get_ui_field_behaviour()
+    jsonschema.validate(behaviour, schema("customized_form_field_behaviours.schema.json"))
+    assert {name.replace("_", "-"): value for name, value in behaviour.items()} == CONNECTION_TYPE["ui-field-behaviour"]
+    pytest.importorskip("flask_appbuilder")
+    widgets = YandexVisionHook.get_connection_form_widgets()
+    drawn = {name: (*field.args, field.kwargs["description"]) for name, field in widgets.items()}
+    fields = CONNECTION_TYPE["conn-fields"]
+    assert drawn == {name: (field["label"], field["description"]) for name, field in fields.items()}
+
+
+def test_the_hook_goes_by_the_same_names() -> None:
+    assert YandexVisionHook.conn_type == CONNECTION_TYPE["connection-type"]
+    assert YandexVisionHook.hook_name == CONNECTION_TYPE["hook-name"]
+
+
+def test_the_connection_type_survives_a_uri() -> None:
+    assert "-" not in CONNECTION_TYPE["connection-type"]
+
+
+def test_every_name_in_it_can_be_imported() -> None:
+    modules = [name for part in ("operators", "hooks") for entry in INFO[part] for name in entry["python-modules"]]
+    for name in modules:
+        import_module(name)
+    module, _, cls = CONNECTION_TYPE["hook-class-name"].rpartition(".")
+    assert getattr(import_module(module), cls) is YandexVisionHook
+
+
+def test_every_part_belongs_to_an_integration_that_is_listed() -> None:
+    listed = {entry["integration-name"] for entry in INFO["integrations"]}
+    assert {entry["integration-name"] for part in ("operators", "hooks") for entry in INFO[part]} == listed
+
+
+def test_it_is_found_under_the_name_and_version_of_the_distribution(providers: ProvidersManager) -> None:
+    assert re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", INFO["package-name"])
+    assert metadata.version(INFO["package-name"]) == __version__
+    assert providers.providers[INFO["package-name"]].version == __version__
+
+
+def test_airflow_lists_the_hook(providers: ProvidersManager) -> None:
+    hooks: Any
+    if AIRFLOW_VERSION < (3, 2):
+        hooks = providers.hooks
+    else:
+        hooks = import_module("airflow.sdk.providers_manager_runtime").ProvidersManagerTaskRuntime().hooks
+    hook = hooks["yandex_vision"]
+    assert hook.hook_class_name == CONNECTION_TYPE["hook-class-name"]
+    assert hook.connection_id_attribute_name == "yandex_vision_conn_id"
+    assert (hook.hook_name, hook.package_name) == ("Yandex Vision", INFO["package-name"])
+
+
+def test_airflow_draws_the_form(providers: ProvidersManager) -> None:
+    drawn = {widget.field_name for name, widget in providers.connection_form_widgets.items() if "yandex_vision" in name}
+    assert drawn == set(CONNECTION_TYPE["conn-fields"])
+    behaviour: Any = providers.field_behaviours["yandex_vision"]
+    assert behaviour["relabeling"] == {"password": "API key", "host": "Base URL"}
+    assert "password" not in behaviour["hidden_fields" if "hidden_fields" in behaviour else "hidden-fields"]
+
+
+def test_discovery_costs_nothing() -> None:
+    """Airflow asks in every process, so the package tells about itself without importing its parts."""
+    code = (
+        "from airflow_provider_yandex_vision.get_provider_info import get_provider_info; get_provider_info(); "
+        "import sys; print([name for name in ('airflow', 'requests', 'pybase64') if name in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

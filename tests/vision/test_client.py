@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import gzip
+import json
+import traceback
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import requests_mock
+
+from airflow_provider_yandex_vision.vision.client import MAX_MESSAGE_CHARACTERS, MAX_REPLY_BYTES, VisionClient
+from airflow_provider_yandex_vision.vision.errors import (
+    AccessError,
+    AuthenticationError,
+    ConfigurationError,
+    InvalidRequestError,
+    PermissionDeniedError,
+    ProtocolError,
+    ServiceError,
+    UnavailableError,
+)
+from airflow_provider_yandex_vision.vision.messages import encode_spec
+from tests.pictures import png
+from tests.secrets import API_KEY
+from tests.vision.conftest import NO_COPIES, NOW, URL, checked, error_of, sent
+
+
+def answer(service: requests_mock.Adapter, *results: dict[str, Any]) -> None:
+    service.register_uri("POST", URL, json={"results": results})
+
+
+class TestRequest:
+    def test_carries_the_key_in_its_header(self, client: VisionClient, service: requests_mock.Adapter) -> None:
+        answer(service, NO_COPIES)
+        client.batch_analyze(checked("memory://a"))
+        headers = sent(service).headers
+        assert headers["Authorization"] == f"Api-Key {API_KEY}"
+        assert headers["Content-Type"] == "application/json"
+        assert "x-data-logging-enabled" not in headers
+
+    def test_carries_the_images_in_order(self, client: VisionClient, service: requests_mock.Adapter) -> None:
+        answer(service, NO_COPIES, NO_COPIES)
+        client.batch_analyze(checked("memory://a", "memory://b"))
+        body = b"".join(sent(service).body)
+        specs = [encode_spec(png(uri), "image/png").decode() for uri in ("memory://a", "memory://b")]
+        assert body.decode() == f'{{"analyzeSpecs":[{specs[0]},{specs[1]}]}}'
+        assert sent(service).headers["Content-Length"] == str(len(body))
+        assert "Transfer-Encoding" not in sent(service).headers
+
+    def test_has_an_id_of_its_own(self, client: VisionClient, service: requests_mock.Adapter) -> None:
+        answer(service, NO_COPIES)
+        for _ in range(2):
+            client.batch_analyze(checked("memory://a"))
+        ids = {uuid.UUID(request.headers["x-client-request-id"]) for request in service.request_history}
+        assert len(ids) == 2
+
+    @pytest.mark.parametrize(("folder_id", "expected"), [(None, None), ("", None), ("b1g", "b1g")])
+    def test_has_a_folder_id_only_where_one_is_set(
+        self, session: requests.Session, service: requests_mock.Adapter, folder_id: str | None, expected: str | None
+    ) -> None:
+        answer(service, NO_COPIES)
+        VisionClient(API_KEY, folder_id=folder_id, session=session).batch_analyze(checked("memory://a"))
+        assert json.loads(b"".join(sent(service).body)).get("folderId") == expected
+
+    @pytest.mark.parametrize("host", ["https://proxy.test/vision-api", "https://proxy.test/vision-api/"])
+    def test_goes_below_the_base_url(
+        self, session: requests.Session, service: requests_mock.Adapter, host: str
+    ) -> None:
+        url = "https://proxy.test/vision-api/vision/v1/batchAnalyze"
+        service.register_uri("POST", url, json={"results": [NO_COPIES]})
+        VisionClient(API_KEY, host=host, session=session).batch_analyze(checked("memory://a"))
+        assert sent(service).url == url
+
+    def test_keeps_our_key_whatever_netrc_says(
+        self,
+        client: VisionClient,
+        service: requests_mock.Adapter,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        netrc = tmp_path / "netrc"
+        netrc.write_text("machine vision.api.cloud.yandex.net login somebody password else\n")
+        netrc.chmod(0o600)
+        monkeypatch.setenv("NETRC", str(netrc))
+        answer(service, NO_COPIES)
+        client.batch_analyze(checked("memory://a"))
+        assert sent(service).headers["Authorization"] == f"Api-Key {API_KEY}"
+
+
+class TestResults:
+    def test_come_in_order_with_what_is_known_of_the_image(
+        self, client: VisionClient, service: requests_mock.Adapter
+    ) -> None:
+        found = {"results": [{"imageCopySearch": {"copyCount": "2", "topResults": [{"pageUrl": "p.test/1"}]}}]}
+        answer(service, {"error": {"code": 3, "message": "Can't decode Image"}}, found)
+        rejected, result = client.batch_analyze(images := checked("memory://bad", "memory://good"))
+        assert (rejected.uri, rejected.status, rejected.error_message) == (
+            "memory://bad",
+            "rejected",
+            "Can't decode Image",
+        )
+        assert (result.uri, result.status, result.copy_count) == ("memory://good", "found", 2)
+        assert result.matches[0].domain == "p.test"
+        assert (result.sha256, result.size) == (images[1].sha256, len(png("memory://good")))
+        assert (result.mime_type, result.etag, result.searched_at) == ("image/png", "v1", NOW)
+
+    def test_of_another_number_than_images_are_a_protocol_error(
+        self, client: VisionClient, service: requests_mock.Adapter
+    ) -> None:
+        answer(service, NO_COPIES)
+        error = error_of(client, "memory://a", "memory://b")
+        assert isinstance(error, ProtocolError)
+        assert error.uris == ("memory://a", "memory://b")
+
+    @pytest.mark.parametrize("text", ["<html>Welcome</html>", '{"results": [{"resu', ""])
+    def test_that_are_not_json_are_a_protocol_error(
+        self, client: VisionClient, service: requests_mock.Adapter, text: str
+    ) -> None:
+        service.register_uri("POST", URL, text=text)
+        assert isinstance(error_of(client), ProtocolError)
+
+    def test_may_come_packed(self, client: VisionClient, service: requests_mock.Adapter) -> None:
+        packed = gzip.compress(json.dumps({"results": [NO_COPIES]}).encode())
+        service.register_uri("POST", URL, content=packed, headers={"Content-Encoding": "gzip"})
+        assert client.batch_analyze(checked("memory://a"))[0].status == "none"
+
+    @pytest.mark.parametrize("packed", [False, True])
+    def test_of_no_end_are_refused_at_the_bound(
+        self, client: VisionClient, service: requests_mock.Adapter, packed: bool
+    ) -> None:
+        content = bytes(MAX_REPLY_BYTES + 1)
+        headers = {"Content-Encoding": "gzip"} if packed else {}
+        service.register_uri("POST", URL, content=gzip.compress(content, 1) if packed else content, headers=headers)
+        error = error_of(client)
+        assert isinstance(error, ProtocolError)
+        assert "over 33,554,432 bytes" in str(error)
+        assert error.request_id == sent(service).headers["x-client-request-id"]
+
+
+class TestAccessCheck:
+    def test_sends_no_image(self, client: VisionClient, service: requests_mock.Adapter) -> None:
+        service.register_uri("POST", URL, status_code=400, json={"code": 3, "message": "analyze_specs: 1-8"})
+        client.check_access()
+        assert b"".join(sent(service).body) == b'{"analyzeSpecs":[]}'
+
+    @pytest.mark.parametrize("body", ["{}", '{"results": []}'])
+    def test_is_content_with_an_empty_answer(
+        self, client: VisionClient, service: requests_mock.Adapter, body: str
+    ) -> None:
+        service.register_uri("POST", URL, text=body)
+        client.check_access()
+
+    @pytest.mark.parametrize(
+        ("status", "text", "kind"),
+        [
+            (401, "{}", AuthenticationError),
+            (403, "{}", PermissionDeniedError),
+            (503, "", UnavailableError),
+            (404, "<html>", AccessError),
+            (200, "<html>Welcome to our site</html>", ProtocolError),
+            (400, "<html>The plain HTTP request was sent to HTTPS port</html>", InvalidRequestError),
+        ],
+    )
+    def test_raises_where_the_service_did_not_let_the_key_in(
+        self, client: VisionClient, service: requests_mock.Adapter, status: int, text: str, kind: type[ServiceError]
+    ) -> None:
+        service.register_uri("POST", URL, status_code=status, text=text)
+        with pytest.raises(kind):
+            client.check_access()
+
+
+class TestKey:
+    """The key is in the header and nowhere else; ``conftest.py`` sees to logs and output."""
+
+    def test_is_not_in_a_repr(self, client: VisionClient) -> None:
+        assert API_KEY not in repr(client) + repr(vars(client))
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            f"<p>No access for Authorization: Api-Key {API_KEY}</p>",
+            json.dumps({"code": 16, "message": f"Unknown api key '{API_KEY}'"}),
+            json.dumps({"error_code": API_KEY, "error_message": "?"}),
+            "x" * (MAX_MESSAGE_CHARACTERS - 20) + API_KEY,
+        ],
+        ids=["html", "message", "code", "where the message is cut"],
+    )
+    def test_is_hidden_where_the_service_repeats_it(
+        self, client: VisionClient, service: requests_mock.Adapter, body: str
+    ) -> None:
+        service.register_uri("POST", URL, status_code=401, text=body)
+        shown = "".join(traceback.format_exception(error_of(client)))
+        assert API_KEY[:12] not in shown
+
+    @pytest.mark.parametrize("broken", [f"{API_KEY}\n", f"{API_KEY}\r\nX-Evil: 1", f"ключ{API_KEY}", f"{API_KEY} ", ""])
+    def test_that_no_header_can_carry_is_refused_unseen(self, broken: str) -> None:
+        with pytest.raises(ConfigurationError) as caught:
+            VisionClient(broken)
+        assert API_KEY not in "".join(traceback.format_exception(caught.value))

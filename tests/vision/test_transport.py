@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+import trustme
+
+from airflow_provider_yandex_vision.vision.transport import AbortableAdapter
+from tests.loopback import reply, serving
+
+
+@pytest.fixture
+def adapter() -> AbortableAdapter:
+    return AbortableAdapter(connections=4)
+
+
+@pytest.fixture
+def session(
+    adapter: AbortableAdapter, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[requests.Session]:
+    certificate = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(certificate)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    with requests.Session() as session:
+        session.mount("http://", adapter)
+        session.mount("https://", adapter)
+        yield session
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(params=["http", "https"])
+def tls(request: pytest.FixtureRequest, authority: trustme.CA) -> ssl.SSLContext | None:
+    if request.param == "http":
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    return context
+
+
+def test_abort_ends_every_request_in_flight(
+    adapter: AbortableAdapter, session: requests.Session, tls: ssl.SSLContext | None
+) -> None:
+    waiting = threading.Semaphore(0)
+    with serving(lambda connection: waiting.release(), tls=tls) as url, ThreadPoolExecutor(3) as pool:
+        replies = [pool.submit(session.post, url, data=b"x", timeout=30) for _ in range(3)]
+        assert all(waiting.acquire(timeout=5) for _ in replies)
+        adapter.abort()
+        errors = [reply.exception(timeout=5) for reply in replies]
+    assert all(isinstance(error, requests.ConnectionError) for error in errors), errors
+
+
+def test_a_request_after_abort_gets_a_connection_of_its_own(
+    adapter: AbortableAdapter, session: requests.Session, tls: ssl.SSLContext | None
+) -> None:
+    with serving(lambda connection: connection.sendall(reply(b"fine")), tls=tls) as url:
+        assert session.post(url, data=b"x", timeout=5).text == "fine"
+        adapter.abort()
+        assert session.post(url, data=b"x", timeout=5).text == "fine"
+
+
+def test_abort_with_nothing_in_flight_does_nothing(adapter: AbortableAdapter) -> None:
+    adapter.abort()
+
+
+def test_abort_may_come_while_connections_are_made(adapter: AbortableAdapter) -> None:
+    made = [adapter._connect(socket.socket) for _ in range(200)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            making = pool.submit(lambda: [adapter._connect(socket.socket) for _ in range(500)])
+            while not making.done():
+                adapter.abort()
+            made += making.result()
+    finally:
+        sys.setswitchinterval(interval)
+        for connection in made:
+            connection.close()
+
+
+def test_no_more_connections_are_open_than_allowed(session: requests.Session) -> None:
+    peers = set()
+
+    def note_peer(connection: socket.socket) -> None:
+        peers.add(connection.getpeername())
+        connection.sendall(reply(b"fine"))
+
+    with serving(note_peer) as url, ThreadPoolExecutor(12) as pool:
+        replies = [pool.submit(session.post, url, data=b"x", timeout=5) for _ in range(40)]
+        assert all(reply.result().ok for reply in replies)
+    assert len(peers) <= 4
