@@ -27,6 +27,12 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
+bench: $(READY)  ## the figures, as tables; takes a quarter of an hour, on a machine with nothing else to do
+	$(BIN)/python -m benchmarks search
+	$(BIN)/python -m benchmarks tables
+	$(BIN)/python -m benchmarks skip --rows 1000000
+	$(foreach subject,kills overhead workers reading imports copies,$(BIN)/python -m benchmarks $(subject) &&) true
+
 pins: $(READY)  ## renew constraints/ with the newest versions
 	$(foreach line,$(LINES),$(foreach python,3.10 3.11,echo 'apache-airflow==$(line).*' | $(BIN)/uv pip compile \
 		pyproject.toml - --quiet --upgrade --extra dev --override constraints/overrides.txt --python-version $(python) \

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-SUBJECTS = ("search", "skip", "tables", "copies")
+SUBJECTS = ("search", "tables", "skip", "kills", "overhead", "workers", "reading", "imports", "copies")
 
 
 def main() -> None:

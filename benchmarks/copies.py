@@ -4,7 +4,6 @@ The photographs are those in scikit-image's wheel. Each is altered in every way 
 is measured against all the originals: its own should be near, the others far.
 """
 
-# ruff: noqa: TID253
 from __future__ import annotations
 
 from collections.abc import Callable

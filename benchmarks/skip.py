@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import tempfile
 import time
 import uuid
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine
 
@@ -71,7 +72,9 @@ def report(urls: Iterable[str], rows: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("urls", nargs="*", default=["sqlite:////tmp/skip.db"], help="SQLAlchemy URLs of databases")
+    parser.add_argument(
+        "urls", nargs="*", default=[f"sqlite:///{tempfile.mkdtemp()}/results.db"], help="SQLAlchemy URLs of databases"
+    )
     arguments = parser.parse_args()
     report(arguments.urls, arguments.rows)
 

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from airflow.providers.common.compat.sdk import Connection
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Engine
-from sqlalchemy.pool import PoolProxiedConnection
 
 from airflow_provider_yandex_vision.sinks import ResultTable, Run
 from airflow_provider_yandex_vision.sinks.chunks import chunks
@@ -49,7 +50,7 @@ class EngineHook(DbApiHook):
     def placeholder(self) -> str:
         return self._placeholder
 
-    def get_conn(self) -> PoolProxiedConnection:
+    def get_conn(self) -> Any:
         return self._engine.raw_connection()
 
     def set_autocommit(self, conn: object, autocommit: bool) -> None:
@@ -145,7 +146,9 @@ def report(urls: Iterable[str], rows: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=22_000)
-    parser.add_argument("urls", nargs="*", default=["sqlite:////tmp/tables.db"], help="SQLAlchemy URLs of databases")
+    parser.add_argument(
+        "urls", nargs="*", default=[f"sqlite:///{tempfile.mkdtemp()}/results.db"], help="SQLAlchemy URLs of databases"
+    )
     arguments = parser.parse_args()
     report(arguments.urls, arguments.rows)
 

@@ -45,7 +45,7 @@ class Round(NamedTuple):
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.workers", description=__doc__)
-    parser.add_argument("--images", type=int, default=2_000)
+    parser.add_argument("--images", type=int, default=1_500)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--url", default="postgresql+psycopg2://postgres@127.0.0.1:5432/test", help="of PostgreSQL")
     arguments = parser.parse_args()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from airflow_provider_yandex_vision.sinks.database import DatabaseError
 from airflow_provider_yandex_vision.sinks.results import ResultTable, SearchedImage
 from airflow_provider_yandex_vision.sinks.rows import Run
 from airflow_provider_yandex_vision.sinks.selection import Selection
 
-__all__ = ["DatabaseError", "ResultTable", "Run", "SearchedImage", "Selection"]
+__all__ = ["ResultTable", "Run", "SearchedImage", "Selection"]

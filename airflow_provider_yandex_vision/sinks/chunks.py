@@ -1,3 +1,5 @@
+"""Long sequences in pieces that every database takes."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator

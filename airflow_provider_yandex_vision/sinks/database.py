@@ -10,7 +10,7 @@ from typing import TypeVar
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
 
-from airflow_provider_yandex_vision.vision.errors import RunError, YandexVisionError
+from airflow_provider_yandex_vision.vision.errors import DatabaseError, YandexVisionError
 from airflow_provider_yandex_vision.vision.pacing import Backoff, Random, Sleep
 
 T = TypeVar("T")
@@ -39,13 +39,6 @@ _TRANSIENT_WORDS = re.compile(
 )
 
 _DUPLICATE = re.compile(r"duplicate (key|entry)|unique constraint (.*violated|failed)", re.IGNORECASE)
-
-
-class DatabaseError(RunError):
-    """The database did not take the results, or does not give them back.
-
-    What was committed before stays, so that another attempt goes on from there.
-    """
 
 
 class Database:

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-import imagesize
-
 from airflow_provider_yandex_vision.vision.errors import ImageError, ImageRejectedError, ImageUnreadableError
 from airflow_provider_yandex_vision.vision.messages import (
     MAX_CONTENT_BYTES,
@@ -164,6 +162,8 @@ def _known_type(content: bytes) -> str | None:
 
 
 def _check_pixels(content: bytes, limits: Limits) -> None:
+    import imagesize  # late: it loads urllib and XML, which parsing a DAG has no use for
+
     try:
         width, height = imagesize.get(io.BytesIO(content), exif_rotation=False)
     except Exception:  # imagesize raises whatever its struct calls do on a broken header

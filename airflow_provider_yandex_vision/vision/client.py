@@ -6,12 +6,10 @@ import math
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-
-import requests
-from urllib3.exceptions import HTTPError, ReadTimeoutError
+from typing import TYPE_CHECKING
 
 from airflow_provider_yandex_vision.vision.checks import CheckedImage
 from airflow_provider_yandex_vision.vision.errors import (
@@ -20,7 +18,6 @@ from airflow_provider_yandex_vision.vision.errors import (
     FolderMismatchError,
     InvalidRequestError,
     PermissionDeniedError,
-    ProtocolError,
     ServiceError,
     ThrottledError,
     UnavailableError,
@@ -32,11 +29,15 @@ from airflow_provider_yandex_vision.vision.messages import (
     decode_error,
     decode_reply,
 )
-from airflow_provider_yandex_vision.vision.transport import AbortableAdapter, ApiKeyAuth
+from airflow_provider_yandex_vision.vision.pacing import Clock
+
+if TYPE_CHECKING:
+    import requests
+
+    from airflow_provider_yandex_vision.vision.transport import Reply
 
 DEFAULT_HOST = "https://vision.api.cloud.yandex.net"
 PATH = "/vision/v1/batchAnalyze"
-MAX_REPLY_BYTES = 32 * 1024 * 1024
 MAX_MESSAGE_CHARACTERS = 500
 
 ERRORS: dict[int, type[ServiceError]] = {
@@ -75,20 +76,16 @@ class VisionClient:
         connections: int = 8,
         session: requests.Session | None = None,
         now: Callable[[], datetime] = utc_now,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = time.monotonic,
     ) -> None:
+        from airflow_provider_yandex_vision.vision.transport import Transport
+
         self.host = host.rstrip("/")
         self._folder_id = folder_id
-        self._timeout = (connect_timeout, timeout)
-        self._auth = ApiKeyAuth(api_key)
         self._now = now
-        self._clock = clock
-        self._adapter = AbortableAdapter(connections)
-        self._session = session or requests.Session()
+        self._transport = Transport(api_key, (connect_timeout, timeout), connections, session, clock)
         if session is None:
-            self._session.mount("https://", self._adapter)
-            self._session.mount("http://", self._adapter)
-            self._read_environment()
+            self._transport.read_environment(self.host)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(host={self.host!r})"
@@ -126,73 +123,44 @@ class VisionClient:
 
     def abort(self) -> None:
         """End the requests in flight; each raises :class:`UnavailableError` in its own thread."""
-        self._adapter.abort()
+        self._transport.abort()
 
     def close(self) -> None:
-        self._session.close()
-
-    def _read_environment(self) -> None:
-        """Proxies and certificates, once: a session would go through all variables for every request."""
-        settings = self._session.merge_environment_settings(self.host, {}, None, None, None)
-        self._session.proxies, self._session.verify = settings["proxies"], settings["verify"]
-        self._session.trust_env = False
+        self._transport.close()
 
     def _post(self, body: RequestBody) -> bytes:
         request_id = str(uuid.uuid4())
-        deadline = self._clock() + sum(self._timeout)
+        headers = {"Content-Type": "application/json", "x-client-request-id": request_id}
         try:
-            with self._session.post(
-                self.host + PATH,
-                data=body,
-                headers={"Content-Type": "application/json", "x-client-request-id": request_id},
-                auth=self._auth,
-                timeout=self._timeout,
-                allow_redirects=False,
-                stream=True,
-            ) as reply:
-                payload = self._read(reply, deadline)
+            reply = self._transport.post(self.host + PATH, body, headers)
+        except UnavailableError as error:
+            raise UnavailableError(
+                f"{self.host} could not be asked: {error.message}",
+                http_status=error.http_status,
+                request_id=request_id,
+            ) from None
         except ServiceError as error:
-            error.request_id = error.request_id or request_id
+            error.request_id = request_id
             raise
-        except (requests.RequestException, HTTPError, OSError) as error:
-            raise self._no_reply(error, request_id) from None
-        payload = self._auth.hide(payload)
-        if reply.status_code != 200:
-            raise self._refusal(reply.status_code, reply.headers, payload, request_id)
-        return payload
+        if reply.status != 200:
+            raise self._refusal(reply, request_id)
+        return reply.payload
 
-    def _read(self, reply: requests.Response, deadline: float) -> bytes:
-        """The reply's body, bounded in bytes (also when it is packed) and in time (also when it drips)."""
-        payload = bytearray()
-        # Not iter_content: that waits for a whole chunk, and so for ever where the reply drips.
-        while chunk := reply.raw.read1(64 * 1024, decode_content=True):
-            payload += chunk
-            if len(payload) > MAX_REPLY_BYTES:
-                raise ProtocolError(f"the reply is over {MAX_REPLY_BYTES:,} bytes", http_status=reply.status_code)
-            if self._clock() > deadline:
-                raise UnavailableError("the reply did not end in time", http_status=reply.status_code)
-        return bytes(payload)
-
-    def _no_reply(self, error: Exception, request_id: str) -> UnavailableError:
-        timed_out = isinstance(error, (requests.ReadTimeout, ReadTimeoutError))
-        what = "no reply in time" if timed_out else _root_cause(error)
-        return UnavailableError(f"{self.host} could not be asked: {what}", request_id=request_id)
-
-    def _refusal(self, status: int, headers: Mapping[str, str], payload: bytes, request_id: str) -> ServiceError:
-        code, words = decode_error(payload)
-        message = (words or _plain(payload) or "no explanation given")[:MAX_MESSAGE_CHARACTERS]
-        kind = ERRORS.get(status, UnavailableError if status >= 500 else AccessError)
-        if 300 <= status < 400:
+    def _refusal(self, reply: Reply, request_id: str) -> ServiceError:
+        code, words = decode_error(reply.payload)
+        message = (words or _plain(reply.payload) or "no explanation given")[:MAX_MESSAGE_CHARACTERS]
+        kind = ERRORS.get(reply.status, UnavailableError if reply.status >= 500 else AccessError)
+        if 300 <= reply.status < 400:
             message = "redirects are not followed; check the connection's host"
-        if status == 400 and "folder id" in message.lower():
+        if reply.status == 400 and "folder id" in message.lower():
             kind, message = FolderMismatchError, f"{message}; clear folder_id in the connection"
         return kind(
             message,
-            http_status=status,
+            http_status=reply.status,
             code=code,
-            request_id=headers.get("x-request-id", request_id),
-            trace_id=headers.get("x-server-trace-id"),
-            retry_after=parse_retry_after(headers.get("Retry-After"), self._now()),
+            request_id=reply.headers.get("x-request-id", request_id),
+            trace_id=reply.headers.get("x-server-trace-id"),
+            retry_after=parse_retry_after(reply.headers.get("Retry-After"), self._now()),
         )
 
 
@@ -215,13 +183,3 @@ def _plain(payload: bytes) -> str:
     """The words of a reply that is not the service's, such as a balancer's HTML, fit for one line."""
     text = re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", payload[:10_000].decode(errors="replace"))
     return clean(" ".join(text.split()))
-
-
-def _root_cause(error: BaseException) -> str:
-    """Innermost reason; the outer layers repeat URLs and object addresses."""
-    inner = next((arg for arg in error.args if isinstance(arg, BaseException)), None)
-    reason = getattr(error, "reason", None)
-    deeper = reason if isinstance(reason, BaseException) else inner or error.__cause__
-    if deeper is not None:
-        return _root_cause(deeper)
-    return str(error).rpartition(": ")[2] or type(error).__name__

@@ -21,6 +21,7 @@
     │       ├── UnavailableError          no reply, or the service is in trouble
     │       └── ProtocolError             a reply that does not say what the contract promises
     └── RunError                    the run as a whole did not come out right
+        ├── DatabaseError           the database did not take the results, or give them back
         ├── SearchStoppedError      the search was closed while its results were awaited
         ├── FailedImagesError       images ended ``failed``, and the run was told to mind
         └── CountError              rows and images do not add up: a defect of this package
@@ -176,6 +177,13 @@ class ProtocolError(TransientError):
 
 class RunError(YandexVisionError):
     """The run as a whole did not come out right."""
+
+
+class DatabaseError(RunError):
+    """The database did not take the results, or does not give them back.
+
+    What was committed before stays, so that another attempt goes on from there.
+    """
 
 
 class SearchStoppedError(RunError):

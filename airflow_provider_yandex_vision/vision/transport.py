@@ -1,4 +1,8 @@
-"""What goes below ``requests``: the key's header, and connections that can be ended from another thread."""
+"""What goes over ``requests``: the key's header, bounded replies, connections that another thread can end.
+
+The only module that imports it, and imported late: ``requests`` takes longer to load than all the rest, and
+most processes that import this package only parse DAGs.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +11,104 @@ import re
 import socket
 import threading
 import weakref
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from airflow_provider_yandex_vision.vision.errors import ConfigurationError
+from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ProtocolError, UnavailableError
+from airflow_provider_yandex_vision.vision.pacing import Clock
+
+MAX_REPLY_BYTES = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply that came to its end; the key is not in its payload."""
+
+    status: int
+    headers: Mapping[str, str]
+    payload: bytes
+
+
+class Transport:
+    """Posts over kept-alive connections. Safe to share between threads.
+
+    :param timeout: seconds to wait for a connection, and for the whole reply after that.
+    :param connections: kept open at once; more requests than that wait for one.
+    """
+
+    def __init__(
+        self,
+        api_key: str,
+        timeout: tuple[float, float],
+        connections: int,
+        session: requests.Session | None,
+        clock: Clock,
+    ) -> None:
+        self._auth = ApiKeyAuth(api_key)
+        self._timeout = timeout
+        self._clock = clock
+        self._adapter = AbortableAdapter(connections)
+        self._session = session or requests.Session()
+        if session is None:
+            self._session.mount("https://", self._adapter)
+            self._session.mount("http://", self._adapter)
+
+    def post(self, url: str, body: Iterable[bytes], headers: dict[str, str]) -> Reply:
+        """:raises UnavailableError: there is no reply, or not all of it.
+        :raises ProtocolError: the reply is too large.
+        """
+        deadline = self._clock() + sum(self._timeout)
+        try:
+            with self._session.post(
+                url,
+                data=body,
+                headers=headers,
+                auth=self._auth,
+                timeout=self._timeout,
+                allow_redirects=False,
+                stream=True,
+            ) as reply:
+                payload = self._read(reply, deadline)
+        except (requests.RequestException, HTTPError, OSError) as error:
+            timed_out = isinstance(error, (requests.ReadTimeout, ReadTimeoutError))
+            raise UnavailableError("no reply in time" if timed_out else _root_cause(error)) from None
+        return Reply(reply.status_code, reply.headers, self._auth.hide(payload))
+
+    def abort(self) -> None:
+        """End the requests in flight; each raises :class:`UnavailableError` in its own thread."""
+        self._adapter.abort()
+
+    def close(self) -> None:
+        self._session.close()
+
+    def read_environment(self, url: str) -> None:
+        """Proxies and certificates, once: a session would go through all variables for every request."""
+        settings = self._session.merge_environment_settings(url, {}, None, None, None)
+        self._session.proxies, self._session.verify = settings["proxies"], settings["verify"]
+        self._session.trust_env = False
+
+    def _read(self, reply: requests.Response, deadline: float) -> bytes:
+        """The reply's body, bounded in bytes (also when it is packed) and in time (also when it drips)."""
+        payload = bytearray()
+        # Not iter_content: that waits for a whole chunk, and so for ever where the reply drips.
+        while chunk := reply.raw.read1(64 * 1024, decode_content=True):
+            payload += chunk
+            if len(payload) > MAX_REPLY_BYTES:
+                raise ProtocolError(f"the reply is over {MAX_REPLY_BYTES:,} bytes", http_status=reply.status_code)
+            if self._clock() > deadline:
+                raise UnavailableError("the reply did not end in time", http_status=reply.status_code)
+        return bytes(payload)
 
 
 class AbortableAdapter(HTTPAdapter):
-    """Keeps sight of its connections, so that :meth:`abort` can end what waits on them.
-
-    :param connections: kept open at once; more requests than that wait for one.
-    """
+    """Keeps sight of its connections, so that :meth:`abort` can end what waits on them."""
 
     def __init__(self, connections: int) -> None:
         self._connections: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -46,7 +133,7 @@ class AbortableAdapter(HTTPAdapter):
             connections = list(self._connections)
         for connection in connections:
             sock = getattr(connection, "sock", None)
-            if sock is not None:
+            if isinstance(sock, socket.socket):
                 with contextlib.suppress(OSError):
                     # Not sock.shutdown: an SSL socket's own takes TLS away from under the thread that reads.
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
@@ -74,3 +161,13 @@ class ApiKeyAuth(AuthBase):
     def hide(self, payload: bytes) -> bytes:
         """A reply that cannot show the key, should anything on the way echo it."""
         return payload.replace(self._api_key.encode(), b"***")
+
+
+def _root_cause(error: BaseException) -> str:
+    """Innermost reason; the outer layers repeat URLs and object addresses."""
+    inner = next((arg for arg in error.args if isinstance(arg, BaseException)), None)
+    reason = getattr(error, "reason", None)
+    deeper = reason if isinstance(reason, BaseException) else inner or error.__cause__
+    if deeper is not None:
+        return _root_cause(deeper)
+    return str(error).rpartition(": ")[2] or type(error).__name__

@@ -11,7 +11,7 @@ import pytest
 import requests
 import requests_mock
 
-from airflow_provider_yandex_vision.vision.client import MAX_MESSAGE_CHARACTERS, MAX_REPLY_BYTES, VisionClient
+from airflow_provider_yandex_vision.vision.client import MAX_MESSAGE_CHARACTERS, VisionClient
 from airflow_provider_yandex_vision.vision.errors import (
     AccessError,
     AuthenticationError,
@@ -23,6 +23,7 @@ from airflow_provider_yandex_vision.vision.errors import (
     UnavailableError,
 )
 from airflow_provider_yandex_vision.vision.messages import encode_spec
+from airflow_provider_yandex_vision.vision.transport import MAX_REPLY_BYTES
 from tests.pictures import png
 from tests.secrets import API_KEY
 from tests.vision.conftest import NO_COPIES, NOW, URL, checked, error_of, sent

@@ -1,0 +1,55 @@
+"""Reading from a store that takes 100 ms an object: 16 readers against one."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+
+from airflow_provider_yandex_vision.vision import CopySearch, CopySearchResult, Image, Settings
+from airflow_provider_yandex_vision.vision.checks import CheckedImage
+from airflow_provider_yandex_vision.vision.client import utc_now
+from airflow_provider_yandex_vision.vision.messages import Answer
+from tests.pictures import png
+
+LATENCY = 0.1
+ROUNDS = 3
+
+
+class Instant:
+    """A service that takes no time, so that only reading does."""
+
+    def batch_analyze(self, images: Sequence[CheckedImage]) -> list[CopySearchResult]:
+        return [image.result(Answer("none", 0), utc_now()) for image in images]
+
+    def abort(self) -> None:
+        pass
+
+
+def images(count: int) -> Iterator[Image]:
+    def read(number: int) -> bytes:
+        time.sleep(LATENCY)
+        return png(number)
+
+    return (Image(f"memory://{number}", lambda number=number: read(number)) for number in range(count))  # type: ignore[misc]
+
+
+def images_per_second(readers: int, count: int) -> float:
+    started = time.perf_counter()
+    settings = Settings(requests_per_second=1e6, max_concurrent_reads=readers)
+    searched = sum(1 for _ in CopySearch(Instant(), images(count), settings))
+    return searched / (time.perf_counter() - started)
+
+
+def main() -> None:
+    ratios = []
+    print(f"{'readers':>8}{'images/s':>10}")
+    for _ in range(ROUNDS):
+        one, sixteen = images_per_second(1, 40), images_per_second(16, 640)
+        ratios.append(sixteen / one)
+        print(f"{1:>8}{one:>10.1f}\n{16:>8}{sixteen:>10.1f}")
+    print(f"16 readers against one: {statistics.median(ratios):.1f} x, goal >= 12 x")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""Admin → Connections of Airflow 3's interface, worked by what a person reads there, in a Chromium without a window."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.expected_conditions import staleness_of, visibility_of_element_located
+from selenium.webdriver.support.wait import WebDriverWait
+
+PATIENCE = 60.0
+"""Seconds for anything to show up, on a machine with other things to do."""
+
+OPTIONS = (
+    "headless=new",
+    "hide-scrollbars",
+    "lang=en-US",
+    "window-size=1200,950",
+    "disable-gpu",
+    "no-sandbox",  # a container's root has none
+    # Ask nobody but the server of the test:
+    "disable-background-networking",
+    "disable-component-update",
+    "disable-quic",
+    "disable-sync",
+    "no-first-run",
+)
+
+
+@contextmanager
+def chromium(profile: Path) -> Generator[Chrome]:
+    """Run a browser of one's own.
+
+    :param profile: an empty folder.
+    """
+    browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not browser or not driver:
+        assert os.environ.get("CI") != "true", "chromium and chromedriver are needed"
+        pytest.skip("needs chromium and chromedriver")
+    logging.getLogger("selenium").setLevel(logging.INFO)  # its debug log repeats what is typed, keys included
+    options = ChromeOptions()
+    options.binary_location = browser
+    for option in (*OPTIONS, f"user-data-dir={profile}"):
+        options.add_argument(f"--{option}")
+    with Chrome(options, Service(driver)) as chrome:
+        yield chrome
+
+
+class ConnectionsPage:
+    """The list of connections, with the form to add or edit one in front of it.
+
+    :param url: of the API server.
+    """
+
+    def __init__(self, browser: Chrome, url: str) -> None:
+        self.browser = browser
+        self.url = url
+
+    def open(self) -> None:
+        """Show the list, without a form or a message."""
+        self.browser.get(f"{self.url}/connections")
+        self._find("//button[normalize-space()='Add Connection']")
+
+    def add(self, conn_id: str, conn_type: str) -> None:
+        self._find("//button[normalize-space()='Add Connection']").click()
+        self.field("Connection ID").send_keys(conn_id)
+        self.field("Connection Type").send_keys(conn_type)
+        self._find(f"//*[@role='option'][normalize-space()='{conn_type}']")
+        self.field("Connection Type").send_keys(Keys.ENTER)
+        self._find("//*[@role='dialog']//button[normalize-space()='Extra Fields']")
+
+    def edit(self, conn_id: str) -> None:
+        self._button("Edit Connection", conn_id).click()
+
+    def unfold(self, section: str) -> None:
+        self._find(f"//*[@role='dialog']//button[normalize-space()='{section}']").click()
+
+    def labels(self) -> list[str]:
+        """What the fields of the form are called, those of folded sections among them."""
+        labels = self.browser.find_elements(By.XPATH, "//*[@role='dialog']//label")
+        return [str(label.get_property("textContent")).strip() for label in labels]
+
+    def field(self, label: str) -> WebElement:
+        return self._find(f"{_labelled(label)}//*[self::input or self::textarea]")
+
+    def help(self, label: str) -> str:
+        return self._find(f"{_labelled(label)}//*[@data-part='helper-text']").text
+
+    def save(self) -> None:
+        dialog = self._find("//*[@role='dialog']")
+        self._find("//*[@role='dialog']//button[normalize-space()='Save']").click()
+        WebDriverWait(self.browser, PATIENCE).until(staleness_of(dialog))
+
+    def test(self, conn_id: str) -> str:
+        """Press the Test button. :return: the title and the text of the message that follows."""
+        self._button("Test Connection", conn_id).click()
+        return str(self._find("//*[@data-scope='toast'][@data-part='root']").get_property("textContent"))
+
+    def row(self, conn_id: str) -> WebElement:
+        """A connection in the list."""
+        return self._find(_listed(conn_id))
+
+    def _button(self, name: str, conn_id: str) -> WebElement:
+        return self._find(f"{_listed(conn_id)}//button[@aria-label='{name}']")
+
+    def _find(self, xpath: str) -> WebElement:
+        """Wait for it to be there and to be seen: much of the page comes sliding in."""
+        return WebDriverWait(self.browser, PATIENCE).until(visibility_of_element_located((By.XPATH, xpath)))
+
+
+def _listed(conn_id: str) -> str:
+    return f"//tr[td[normalize-space()='{conn_id}']]"
+
+
+def _labelled(label: str) -> str:
+    """A label with its field: the ``for`` of Airflow's labels does not always lead to one."""
+    named = f".//label[starts-with(normalize-space(), '{label}')]"
+    return f"//*[@role='dialog']//*[@data-part='root'][@role='group'][{named}]"
