@@ -39,6 +39,10 @@ class Packer:
         if len(self._open) == MAX_IMAGES_PER_REQUEST:
             self._close()
 
+    def add_batches(self, *batches: Batch) -> None:
+        """Batches that go next, as they are."""
+        self._full.extendleft(reversed(batches))
+
     def take(self, *, partial: bool = False) -> Batch | None:
         """The next full batch; with ``partial`` also one that is not full."""
         if partial and not self._full and self._open:

@@ -222,7 +222,8 @@ class CopySearch:
         # A sender gets its next batch only when its last results were taken: what is paid and not yet consumed
         # is never more than the window.
         while self._has_idle_sender() and (batch := self._next_batch(flush)):
-            self._hand_out(batch)
+            self._under_way += 1
+            self._senders.submit(batch)
             self._flush_at = NEVER
         if self._packer or self._unpacked:
             self._flush_at = min(self._flush_at, self._clock() + self._settings.linger)
@@ -255,10 +256,6 @@ class CopySearch:
             else:
                 self._packer.add(image)
 
-    def _hand_out(self, batch: Batch) -> None:
-        self._under_way += 1
-        self._senders.submit(batch)
-
     def _take_results(self, batch: Batch, results: list[CopySearchResult]) -> None:
         self._under_way -= 1
         self._lost_in_a_row = self._refused_in_a_row = 0
@@ -281,8 +278,7 @@ class CopySearch:
             return
         if len(batch) > 1:
             middle = len(batch) // 2
-            self._hand_out(batch[:middle])
-            self._hand_out(batch[middle:])
+            self._packer.add_batches(batch[:middle], batch[middle:])
             return
         self._settle(batch[0], self._without_answer(batch[0], "rejected", error))
         self._refused_in_a_row += 1

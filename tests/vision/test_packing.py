@@ -67,3 +67,12 @@ def test_a_batch_goes_on_filling_while_a_full_one_waits() -> None:
         packer.add(checked(100, number))
     assert len(packer.take(partial=True) or ()) == 8
     assert len(packer) == 2
+
+
+def test_batches_that_were_put_back_go_next_in_their_order_and_are_not_filled_up() -> None:
+    packer = Packer(1_000_000)
+    images = [checked(100, number) for number in range(11)]
+    for full in images[:8]:
+        packer.add(full)
+    packer.add_batches(images[8:9], images[9:])
+    assert [packer.take() for _ in range(4)] == [images[8:9], images[9:], images[:8], None]
