@@ -6,7 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime, timedelta, timezone
 from functools import cached_property, partial
 from itertools import islice
@@ -134,14 +134,15 @@ class YandexVisionCopySearchOperator(BaseOperator):
         :raises AirflowFailException: a retry cannot help: configuration, access, nothing to search.
         :raises YandexVisionError: a retry may help.
         """
-        with _failing_for_good():
-            self._check_arguments()
-            self.hook.get_conn()
-            with self._open_table(context) as table:
+        with _failing_for_good(), ExitStack() as opened:
+            with self._log_group("Connections, table and listing"):
+                self._check_arguments()
+                self.hook.get_conn()
+                table = opened.enter_context(self._open_table(context))
                 selection = self._select(table)
-                if self.plan_only:
-                    return self._plan(selection)
-                manifest = self._run(selection, table)
+            if self.plan_only:
+                return self._plan(selection)
+            manifest = self._run(selection, table)
         check_sum(manifest, selection)
         self._publish(context, manifest)
         error = failure(manifest, any_failed=self.fail_on_partial_error)
@@ -158,6 +159,15 @@ class YandexVisionCopySearchOperator(BaseOperator):
     def on_kill(self) -> None:
         if self._search:
             self._search.close()
+
+    @contextmanager
+    def _log_group(self, title: str) -> Generator[None]:
+        """Lines that Airflow's log viewer folds away."""
+        self.log.info("::group::%s", title)
+        try:
+            yield
+        finally:
+            self.log.info("::endgroup::")
 
     def _check_arguments(self) -> None:
         if self.convert_images:

@@ -109,6 +109,24 @@ class TestWithoutATable:
 
 
 class TestWithATable:
+    def test_a_plan_counts_what_is_left_after_skipping_and_spends_nothing(
+        self, emulator: Service, pictures: Path, database: Query
+    ) -> None:
+        arguments: dict[str, Any] = {
+            "table": "copies",
+            "sql_conn_id": "results_db",
+            "recheck_after": timedelta(days=7),
+        }
+        search(pictures, max_images=5, **arguments)
+        plan = search(pictures, "run 2", plan_only=True, **arguments)
+        assert some_of(plan, "images", "skipped", "to_search", "requests") == {
+            "images": 7,
+            "skipped": 5,
+            "to_search": 2,
+            "requests": 1,
+        }
+        assert database("SELECT count(*) FROM copies") == [(5,)]
+
     def test_the_tables_hold_one_row_for_every_image_and_one_for_every_page(
         self, emulator: Service, pictures: Path, database: Query
     ) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 import time
 from collections import Counter
@@ -454,6 +455,38 @@ class TestStopping:
         with pytest.raises(SearchStoppedError):
             list(run)
         assert time.monotonic() - started < 2
+        assert not our_threads()
+
+    def test_a_read_that_never_ends_does_not_hold_up_the_stop(self) -> None:
+        release = threading.Event()
+
+        def hang() -> bytes:
+            release.wait(30)
+            return png("late")
+
+        run = CopySearch(FakeService(), [Image("memory://slow", hang), *images(8)], settings())
+        results = iter(run)
+        assert [next(results).status for _ in range(8)] == ["none"] * 8
+        started = time.monotonic()
+        run.close()
+        assert time.monotonic() - started < 2
+        assert all(thread.daemon for thread in threading.enumerate() if thread.name.startswith("vision-"))
+        release.set()
+
+    def test_an_error_raised_by_a_signal_stops_the_search_like_execution_timeout_does(self) -> None:
+        class TaskTimeoutError(Exception):
+            pass
+
+        def expire(number: int, frame: object) -> None:
+            raise TaskTimeoutError
+
+        before = signal.signal(signal.SIGALRM, expire)
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        started = time.monotonic()
+        with pytest.raises(TaskTimeoutError):
+            list(CopySearch(FakeService(latency=30), images(100), settings()))
+        signal.signal(signal.SIGALRM, before)
+        assert time.monotonic() - started < 2.3
         assert not our_threads()
 
 
