@@ -46,6 +46,7 @@ def main() -> None:
     HOME.mkdir(exist_ok=True)
     LOG.write_text("")
     signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     print(f"Airflow's own log goes to {LOG.relative_to(ROOT)}")
     real_key = os.environ.get("YANDEX_VISION_API_KEY")
     with step("Pictures"):
@@ -100,7 +101,8 @@ def emulator() -> Generator[str]:
         assert process.stdout is not None
         ready = process.stdout.readline().strip()
         if not ready:
-            raise DemoError("the emulator did not start")
+            process.wait(timeout=10)
+            raise DemoError(f"the emulator did not start: {_last_line()}")
         print(ready, flush=True)
         yield next(word.rstrip(",") for word in ready.split() if word.startswith("http://"))
     finally:
@@ -123,8 +125,8 @@ def run(command: list[str], environment: dict[str, str]) -> None:
 
 
 def show(images: str) -> None:
-    prefix = images if images.endswith("/") else images.partition("*")[0]
-    prefix = prefix.replace("@", "://", 1).replace("://", "", 1) if "@" in prefix else prefix
+    # Rows are told by their URI, which has no connection in it.
+    prefix = re.sub("://[^@/]+@", "://", images.partition("*")[0])
     with contextlib.closing(sqlite3.connect(RESULTS)) as database:
         rows = database.execute(QUERY, (prefix,)).fetchall()
     table = [("PICTURE", "COPIES", "BEST PAGE", "TITLE")]
@@ -149,15 +151,12 @@ def fit(text: str, width: int) -> str:
 
 
 def _images() -> str:
-    images = os.environ.get("IMAGES", "")
-    if images:
-        print(images, end="", flush=True)
-        return images if "://" in images else _folder_url(Path(images))
     pictures = HOME / "pictures"
     command = [sys.executable, "demo/pictures.py", "--pictures", str(pictures), "--web", str(HOME / "web")]
     made = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
-    print(made.stdout.strip().splitlines()[-1], end="", flush=True)
-    return _folder_url(pictures)
+    yours = os.environ.get("IMAGES", "")
+    print(yours or made.stdout.strip().splitlines()[-1], end="", flush=True)
+    return yours if "://" in yours else _folder_url(Path(yours or pictures))
 
 
 def _folder_url(path: Path) -> str:
@@ -174,6 +173,10 @@ def _airflow_version() -> str:
 def _last_error() -> str:
     errors = [line for line in LOG.read_text(errors="replace").splitlines() if "Error" in line or "Exception" in line]
     return f"{errors[-1].strip()[:300] if errors else 'no reason given'}\nThe whole log: {LOG.relative_to(ROOT)}"
+
+
+def _last_line() -> str:
+    return (LOG.read_text(errors="replace").strip().splitlines() or ["no reason given"])[-1]
 
 
 def _manifest() -> str:
