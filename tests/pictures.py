@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 
 from airflow_provider_yandex_vision.vision import Image
+from airflow_provider_yandex_vision.vision.messages import SPEC_END, Spec
 
 
 def png(tag: object, *, width: int = 4, height: int = 3, size: int = 0) -> bytes:
@@ -24,3 +25,8 @@ def image(uri: str, content: bytes | None = None, *, listed: bool = True) -> Ima
 def images(count: int | Iterable[object]) -> Iterator[Image]:
     names = range(count) if isinstance(count, int) else count
     return (image(f"memory://{name}") for name in names)
+
+
+def whole(spec: Spec) -> bytes:
+    """The JSON of one image of a request."""
+    return spec.head + spec.content + SPEC_END

@@ -15,6 +15,7 @@ from airflow_provider_yandex_vision.vision.messages import (
     Content,
     CopySearchResult,
     Image,
+    Spec,
     encode_spec,
 )
 
@@ -53,7 +54,7 @@ class CheckedImage:
     """An image that was read, fits the limits and is encoded for a request."""
 
     image: Image
-    spec: bytes
+    spec: Spec
     sha256: str
     size: int
     mime_type: str

@@ -116,18 +116,41 @@ class Answer:
     error_message: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One ``AnalyzeSpec`` as JSON, in two parts: joining them would copy the image once more."""
+
+    head: bytes
+    content: bytes
+
+    def __len__(self) -> int:
+        return len(self.head) + len(self.content) + len(SPEC_END)
+
+
+SPEC_END = b'"}'
+NO_SPEC = Spec(b"", b"")
+
+
+def encode_spec(content: bytes, mime_type: str) -> Spec:
+    """Base64 needs no escaping, so no JSON encoder goes over it."""
+    head = f'{{"features":[{{"type":"IMAGE_COPY_SEARCH"}}],"mimeType":{json.dumps(mime_type)},"content":"'
+    return Spec(head.encode(), pybase64.b64encode(content))
+
+
 class RequestBody:
     """A ``BatchAnalyzeRequest`` as parts that are sent one after another, never joined.
 
     :param specs: from :func:`encode_spec`, 1 to 8 of them.
     """
 
-    def __init__(self, specs: Sequence[bytes], folder_id: str | None = None) -> None:
+    def __init__(self, specs: Sequence[Spec], folder_id: str | None = None) -> None:
         folder = f'"folderId":{json.dumps(folder_id)},'.encode() if folder_id else b""
-        self._parts = [b"{" + folder + b'"analyzeSpecs":[']
+        self._parts: list[bytes] = []
+        between = b"{" + folder + b'"analyzeSpecs":['
         for spec in specs:
-            self._parts += (spec, b",")
-        self._parts[-1 if specs else len(self._parts) :] = [b"]}"]
+            self._parts += (between + spec.head, spec.content)
+            between = SPEC_END + b","
+        self._parts.append(SPEC_END + b"]}" if specs else between + b"]}")
 
     def __iter__(self) -> Iterator[bytes]:
         """The parts, in pieces: the time to send each is bounded, and must do on a slow line."""
@@ -137,12 +160,6 @@ class RequestBody:
 
     def __len__(self) -> int:
         return sum(map(len, self._parts))
-
-
-def encode_spec(content: bytes, mime_type: str) -> bytes:
-    """One ``AnalyzeSpec`` as JSON. Base64 needs no escaping, so no encoder goes over it."""
-    head = f'{{"features":[{{"type":"IMAGE_COPY_SEARCH"}}],"mimeType":{json.dumps(mime_type)},"content":"'
-    return b"".join((head.encode(), pybase64.b64encode(content), b'"}'))
 
 
 def decode_reply(payload: bytes, expected: int) -> list[Answer]:
@@ -156,7 +173,7 @@ def decode_reply(payload: bytes, expected: int) -> list[Answer]:
     :raises ProtocolError: not JSON, another length, or nothing in it that makes sense.
     """
     try:
-        reply = json.loads(payload)
+        reply = json.loads(payload, object_pairs_hook=_unambiguous)
     except (ValueError, RecursionError):
         raise ProtocolError("the reply is not JSON") from None
     results = _list(_dict(reply, "reply").get("results"), "results")
@@ -280,6 +297,12 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ProtocolError("a match has a field that is not text")
     return clean(value)
+
+
+def _unambiguous(members: list[tuple[str, Any]]) -> dict[str, Any] | list[tuple[str, Any]]:
+    """An object; where a key comes twice its members, which pass for no object. Protobuf's JSON refuses it as well."""
+    unique = dict(members)
+    return unique if len(unique) == len(members) else members
 
 
 def _dict(value: Any, where: str) -> dict[str, Any]:

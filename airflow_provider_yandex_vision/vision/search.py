@@ -88,7 +88,13 @@ class CopySearch:
         self._now = now
         self._closed = False
         self._halt = threading.Event()
-        pacer = Pacer(settings.requests_per_second, clock=clock, sleep=self._sleep, random=random)
+        pacer = Pacer(
+            settings.requests_per_second,
+            max_pause=settings.retries.max_retry_after,
+            clock=clock,
+            sleep=self._sleep,
+            random=random,
+        )
         self._pacer = pacer
         self._progress = Progress(self.counts, pacer, clock=clock)
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()

@@ -45,7 +45,7 @@ def raising(error: Exception) -> Callable[[], bytes]:
 def test_an_image_is_sent_as_what_its_bytes_are(content: bytes, mime_type: str) -> None:
     checked = read_checked(image("memory://photo.gif", content), Limits())
     assert checked.mime_type == mime_type
-    assert json.loads(checked.spec)["mimeType"] == mime_type
+    assert json.loads(b"".join(RequestBody([checked.spec])))["analyzeSpecs"][0]["mimeType"] == mime_type
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from airflow_provider_yandex_vision.vision.messages import (
     domain_of,
     encode_spec,
 )
+from tests.pictures import whole
 
 MATCH = {"imageUrl": "https://img.test/1.jpg", "pageUrl": "https://shop.test/1", "title": "T", "description": "D"}
 
@@ -51,7 +52,7 @@ class TestRequest:
 
     def test_has_base64_without_line_breaks_however_long_the_content(self) -> None:
         content = bytes(range(256)) * 100
-        sent = json.loads(encode_spec(content, "image/png"))["content"]
+        sent = json.loads(whole(encode_spec(content, "image/png")))["content"]
         assert sent == base64.b64encode(content).decode()
         assert "\n" not in sent
 
