@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-SUBJECTS = ("search", "tables", "skip", "kills", "overhead", "workers", "reading", "imports", "copies")
+SUBJECTS = ("search", "tables", "skip", "kills", "overhead", "workers", "reading", "imports", "copies", "fire")
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime, timedelta, timezone
 from functools import cached_property, partial
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
@@ -202,10 +202,10 @@ class YandexVisionCopySearchOperator(BaseOperator):
         if table is not None:
             return Selection(images, table, recheck_after=self.recheck_after, max_images=self.max_images)
         if not self.plan_only:
-            images = iter(self._few_enough_for_xcom(images))
+            images = self._few_enough_for_xcom(images)
         return Selection(images, None, max_images=self.max_images)
 
-    def _few_enough_for_xcom(self, images: Iterator[Image]) -> list[Image]:
+    def _few_enough_for_xcom(self, images: Iterator[Image]) -> Iterator[Image]:
         wanted = math.inf if self.max_images is None else self.max_images
         first = list(islice(images, self.max_xcom_images + 1))
         if len(first) > self.max_xcom_images and wanted > self.max_xcom_images:
@@ -213,7 +213,7 @@ class YandexVisionCopySearchOperator(BaseOperator):
                 f"there are more than {self.max_xcom_images} images, too many for XCom: "
                 "give table and sql_conn_id, or raise max_xcom_images"
             )
-        return first
+        return chain(first, images)
 
     def _plan(self, selection: Selection) -> dict[str, Any]:
         to_search = sum(1 for _ in selection)
