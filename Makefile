@@ -9,7 +9,7 @@ PINS = constraints/airflow-$(AIRFLOW)-python$(PINNED_PYTHON).txt
 READY = $(VENV)/.ready
 BIN = $(VENV)/bin
 
-.PHONY: demo test check lint types bench pins wheel clean
+.PHONY: demo test check lint types bench fire pins wheel clean
 
 demo: $(READY)  ## the whole job in a real Airflow; YANDEX_VISION_API_KEY and IMAGES make it yours
 	@$(BIN)/python demo/run.py
@@ -32,6 +32,9 @@ bench: $(READY)  ## the figures, as tables; takes a quarter of an hour, on a mac
 	$(BIN)/python -m benchmarks tables
 	$(BIN)/python -m benchmarks skip --rows 1000000
 	$(foreach subject,kills overhead workers reading imports copies,$(BIN)/python -m benchmarks $(subject) &&) true
+
+fire: $(READY)  ## every fault of the service, alone and mixed, and what it cost
+	$(BIN)/python -m benchmarks fire
 
 pins: $(READY)  ## renew constraints/ with the newest versions
 	$(foreach line,$(LINES),$(foreach python,3.10 3.11,echo 'apache-airflow==$(line).*' | $(BIN)/uv pip compile \
