@@ -22,14 +22,9 @@ from airflow_provider_yandex_vision.vision.errors import (
     ThrottledError,
     UnavailableError,
 )
-from airflow_provider_yandex_vision.vision.messages import (
-    CopySearchResult,
-    RequestBody,
-    clean,
-    decode_error,
-    decode_reply,
-)
+from airflow_provider_yandex_vision.vision.messages import CopySearchResult, RequestBody, clean
 from airflow_provider_yandex_vision.vision.pacing import Clock
+from airflow_provider_yandex_vision.vision.replies import decode_error, decode_reply
 
 if TYPE_CHECKING:
     import requests

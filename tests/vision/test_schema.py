@@ -26,10 +26,10 @@ from airflow_provider_yandex_vision.vision.messages import (
     MAX_IMAGES_PER_REQUEST,
     Answer,
     RequestBody,
-    decode_reply,
     encode_spec,
 )
 from airflow_provider_yandex_vision.vision.messages import CopyMatch as OurMatch
+from airflow_provider_yandex_vision.vision.replies import decode_reply
 
 
 def parse(body: RequestBody) -> Any:
