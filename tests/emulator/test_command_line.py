@@ -20,6 +20,9 @@ from airflow_provider_yandex_vision.vision.messages import RequestBody, encode_s
 COMMAND = [sys.executable, "-m", "airflow_provider_yandex_vision.emulator"]
 BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 
+HANGS_AFTER = 30.0
+"""Seconds. How fast it stops depends on what else the machine does; that it stops does not."""
+
 
 @contextmanager
 def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
@@ -53,7 +56,7 @@ def test_it_says_one_line_serves_and_stops_at_once(web: Path, stop: signal.Signa
         with urllib.request.urlopen(f"{ready[1]}/statistics") as response:
             assert response.read() == b'{"requests": {}, "images": 0, "billed": {}}'
         process.send_signal(stop)
-        assert process.communicate(timeout=1) == ("", "")
+        assert process.communicate(timeout=HANGS_AFTER) == ("", "")
         assert process.returncode == 0
 
 
@@ -67,7 +70,7 @@ def test_it_stops_cleanly_in_the_middle_of_searches(web: Path, rocket: bytes) ->
             connections.callback(connection.close)
             connection.request("POST", "/vision/v1/batchAnalyze", b"".join(body))
         process.send_signal(signal.SIGTERM)
-        assert process.communicate(timeout=1) == ("", "")
+        assert process.communicate(timeout=HANGS_AFTER) == ("", "")
         assert process.returncode == 0
 
 
