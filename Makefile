@@ -2,6 +2,8 @@
 AIRFLOW ?= 3.3
 PYTHON ?= python3
 LINES := 2.11 3.3
+# SQLAlchemy URLs that `make bench` writes to; a SQLite file where none are given.
+DATABASES ?=
 VENV := $(if $(filter 3.3,$(AIRFLOW)),.venv,.venv-$(AIRFLOW))
 # Pins exist for Python 3.10 and for 3.11, which serve everything later too.
 PINNED_PYTHON = $(shell $(PYTHON) -c 'import sys; print("3.10" if sys.version_info < (3, 11) else "3.11")')
@@ -29,8 +31,8 @@ types: $(READY)
 
 bench: $(READY)  ## the figures, as tables; takes a quarter of an hour, on a machine with nothing else to do
 	$(BIN)/python -m benchmarks search
-	$(BIN)/python -m benchmarks tables
-	$(BIN)/python -m benchmarks skip --rows 1000000
+	$(BIN)/python -m benchmarks tables $(DATABASES)
+	$(BIN)/python -m benchmarks skip --rows 1000000 $(DATABASES)
 	$(foreach subject,kills overhead workers reading imports copies,$(BIN)/python -m benchmarks $(subject) &&) true
 
 fire: $(READY)  ## every fault of the service, alone and mixed, and what it cost

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from operator import itemgetter
 from typing import Any, TypeAlias
 
 from sqlalchemy import Table, bindparam, cast, func, select, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.engine.interfaces import Compiled
 from sqlalchemy.sql import Insert
 
 from airflow_provider_yandex_vision.sinks.chunks import chunks
@@ -32,29 +33,41 @@ def upsert(connection: Connection, table: Table, rows: Sequence[NewRow], changes
         write(connection, table, chunk, changes)
 
 
-def _on_duplicate_key(connection: Connection, table: Table, rows: Sequence[NewRow], changes: Changes) -> None:
+def _on_duplicate_key(table: Table, changes: Changes) -> Insert:
     statement = mysql.insert(table)
-    set_ = changes(_by_name(statement.inserted))
-    _executemany(connection, table, statement.on_duplicate_key_update(set_), rows)
+    return statement.on_duplicate_key_update(changes(_by_name(statement.inserted)))
 
 
-def _on_conflict(connection: Connection, table: Table, rows: Sequence[NewRow], changes: Changes) -> None:
+def _on_conflict(table: Table, changes: Changes) -> Insert:
     statement = sqlite.insert(table)
     set_ = changes(_by_name(statement.excluded))
-    upserting = statement.on_conflict_do_update(index_elements=[_key(table)], set_=set_)
-    _executemany(connection, table, upserting, rows)
+    return statement.on_conflict_do_update(index_elements=[_key(table)], set_=set_)
 
 
-def _executemany(connection: Connection, table: Table, statement: Insert, rows: Sequence[NewRow]) -> None:
+def _many(upserting: Callable[[Table, Changes], Insert]) -> Write:
     """Like ``connection.execute(statement, rows)``, whose care for every value takes longer than the database."""
-    dialect = connection.dialect
-    compiled = statement.compile(dialect=dialect)
-    processors = {column.name: column.type.dialect_impl(dialect).bind_processor(dialect) for column in table.columns}
-    # Times repeat from row to row.
-    converters = {name: cache(process) for name, process in processors.items() if process}
-    converted = [{**row, **{name: convert(row[name]) for name, convert in converters.items()}} for row in rows]
-    in_order = itemgetter(*processors)
-    connection.exec_driver_sql(str(compiled), list(map(in_order, converted)) if compiled.positional else converted)
+
+    @lru_cache(maxsize=16)
+    def compile_for(dialect: Dialect, table: Table, changes: Changes) -> Compiled:
+        return upserting(table, changes).compile(dialect=dialect)
+
+    def write(connection: Connection, table: Table, rows: Sequence[NewRow], changes: Changes) -> None:
+        dialect = connection.dialect
+        compiled: Any = compile_for(dialect, table, changes)
+        processors = {
+            column.name: column.type.dialect_impl(dialect).bind_processor(dialect) for column in table.columns
+        }
+        columns = zip(*map(itemgetter(*processors), rows), strict=True)
+        # Times repeat from row to row.
+        converted = (
+            map(cache(process), column) if process else column
+            for process, column in zip(processors.values(), columns, strict=True)
+        )
+        values = list(zip(*converted, strict=True))
+        parameters = values if compiled.positional else [dict(zip(processors, row, strict=True)) for row in values]
+        connection.exec_driver_sql(str(compiled), parameters)
+
+    return write
 
 
 def _on_conflict_arrays(connection: Connection, table: Table, rows: Sequence[NewRow], changes: Changes) -> None:
@@ -85,9 +98,9 @@ def _update_or_insert(connection: Connection, table: Table, rows: Sequence[NewRo
 
 
 _WRITES: dict[str, Write] = {
-    "sqlite": _on_conflict,
+    "sqlite": _many(_on_conflict),
     "postgresql": _on_conflict_arrays,
-    **dict.fromkeys(MYSQL_NAMES, _on_duplicate_key),
+    **dict.fromkeys(MYSQL_NAMES, _many(_on_duplicate_key)),
 }
 
 
