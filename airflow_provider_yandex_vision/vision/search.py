@@ -177,11 +177,12 @@ class CopySearch:
             while not self._finished():
                 if self._closed:
                     raise SearchStoppedError("the search was stopped before it was complete")
-                self._dispatch()
                 try:
                     self._inbox.get(timeout=self._seconds_until_due(tick))()
                 except Empty:
                     yield None
+                # Before results are handed over: senders work while the consumer stores them.
+                self._dispatch()
                 self._progress.tick()
                 while self._ready:
                     result = self._ready.popleft()
