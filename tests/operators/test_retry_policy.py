@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from importlib import import_module
 
 import pytest
 
@@ -14,7 +15,7 @@ from airflow_provider_yandex_vision.vision import (
 retry_policy = pytest.importorskip(
     "airflow.sdk.definitions.retry_policy", reason="retry_policy= came with Airflow 3.3", exc_type=ImportError
 )
-ours = pytest.importorskip("airflow_provider_yandex_vision.operators.retry_policy")
+ours = import_module("airflow_provider_yandex_vision.operators.retry_policy")
 
 RetryAction = retry_policy.RetryAction
 
