@@ -13,11 +13,12 @@ from http.client import HTTPConnection, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
 
+import imagesize  # noqa: F401 - loaded late; loading is not measured
 import pybase64
 import requests
 from requests.adapters import HTTPAdapter
 
-import airflow_provider_yandex_vision.vision.transport  # noqa: F401 - the client loads it late; loading is not measured
+import airflow_provider_yandex_vision.vision.transport  # noqa: F401 - loaded late; loading is not measured
 from airflow_provider_yandex_vision.vision import CopySearch, Image, Settings, VisionClient
 from benchmarks.pictures import picture
 from benchmarks.processes import tls_context

@@ -5,13 +5,15 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 
-from benchmarks.peers import limit, naive, ours, session
+from benchmarks.peers import PER_REQUEST, WINDOW, limit, naive, ours, session
 from benchmarks.processes import Served, Usage, alone, measured, service, tls_service
 from benchmarks.report import AtLeast, AtMost, comparison, figure, show
 from benchmarks.service import Behaviour
 
 IMAGE_BYTES = 200_000
 LATENCY = 0.1
+CEILING = WINDOW * PER_REQUEST / LATENCY
+"""Images a second that the window lets anybody have, were everything but waiting free."""
 NAIVE_SHARE = 100
 """The naive loop gets one image for so many of the others', or it would take the whole evening."""
 
@@ -50,6 +52,7 @@ def _rows(
         return [usage.cpu_per_image for usage in usages[peer]]
 
     return [
+        comparison("images/s, beside what the window allows", speeds(ours), [CEILING] * len(usages[ours])),
         comparison("images/s, beside Session, threads, json=", speeds(ours), speeds(session), speed),
         comparison("ms of CPU an image, beside the same", cpus(ours), cpus(session), cpu),
         comparison("images/s, beside bare http.client", speeds(ours), speeds(limit), share_of_limit),

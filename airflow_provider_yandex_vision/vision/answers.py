@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from airflow_provider_yandex_vision.vision.checks import CheckedImage
-from airflow_provider_yandex_vision.vision.messages import NO_SPEC, CopySearchResult
+from airflow_provider_yandex_vision.vision.messages import CopySearchResult
 from airflow_provider_yandex_vision.vision.spill import SpillDict
 
 
@@ -32,7 +32,7 @@ class Answers:
 
     def wait(self, image: CheckedImage) -> None:
         """Its own bytes are not needed any more, so they are not kept."""
-        self._waiting[image.sha256].append(replace(image, spec=NO_SPEC))
+        self._waiting[image.sha256].append(replace(image, spec=b""))
 
     def settle(self, image: CheckedImage, result: CopySearchResult) -> Iterator[CopySearchResult]:
         """Results of those who waited. What ``failed`` is not remembered: the same bytes may fare better later."""

@@ -15,7 +15,6 @@ from airflow_provider_yandex_vision.vision.messages import (
     Content,
     CopySearchResult,
     Image,
-    Spec,
     encode_spec,
 )
 
@@ -54,7 +53,7 @@ class CheckedImage:
     """An image that was read, fits the limits and is encoded for a request."""
 
     image: Image
-    spec: Spec
+    spec: bytes
     sha256: str
     size: int
     mime_type: str

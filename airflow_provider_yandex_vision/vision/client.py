@@ -78,9 +78,7 @@ class VisionClient:
         self.host = host.rstrip("/")
         self._folder_id = folder_id
         self._now = now
-        self._transport = Transport(api_key, (connect_timeout, timeout), connections, session, clock)
-        if session is None:
-            self._transport.read_environment(self.host)
+        self._transport = Transport(api_key, self.host + PATH, (connect_timeout, timeout), connections, session, clock)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(host={self.host!r})"
@@ -125,9 +123,8 @@ class VisionClient:
 
     def _post(self, body: RequestBody) -> bytes:
         request_id = str(uuid.uuid4())
-        headers = {"Content-Type": "application/json", "x-client-request-id": request_id}
         try:
-            reply = self._transport.post(self.host + PATH, body, headers)
+            reply = self._transport.post(body, {"x-client-request-id": request_id})
         except UnavailableError as error:
             raise UnavailableError(
                 f"{self.host} could not be asked: {error.message}",

@@ -31,11 +31,10 @@ class Packer:
         return len(self._open)
 
     def add(self, image: CheckedImage) -> None:
-        spec_bytes = len(image.spec) + 1
-        if self._open and self._open_bytes + spec_bytes > self._max_bytes:
+        if self._open and self._open_bytes + len(image.spec) > self._max_bytes:
             self._close()
         self._open.append(image)
-        self._open_bytes += spec_bytes
+        self._open_bytes += len(image.spec)
         if len(self._open) == MAX_IMAGES_PER_REQUEST:
             self._close()
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 
 from airflow_provider_yandex_vision.vision.checks import CheckedImage, Convert, Limits, read_checked
 from airflow_provider_yandex_vision.vision.errors import ImageError
 from airflow_provider_yandex_vision.vision.messages import Image
+from airflow_provider_yandex_vision.vision.pacing import Clock
 
 ASSUMED_BYTES = 512 * 1024
 """What an image is taken to weigh until it is read, where the listing does not say."""
+
+SLOW_READ_SECONDS = 0.003
+"""Readers slower than this on average get help from another. Python's threads take turns: one too many only costs."""
+SHARE_OF_LAST_READ = 0.1
 
 
 class Stopped(Exception):
@@ -50,12 +56,17 @@ class Budget:
         with self._changed:
             self._images -= images
             self._bytes -= size
-            self._changed.notify()
+            if self.exhausted and self._has_room():
+                self._changed.notify()
 
     def close(self) -> None:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def _has_room(self) -> bool:
+        """Enough for several images: whoever waits is not woken for each one that leaves."""
+        return self._images * 8 <= self._max_images * 7 and self._bytes * 8 <= self._max_bytes * 7
 
     def _fits(self, size: int) -> bool:
         return self._images == 0 or (self._images < self._max_images and self._bytes + size <= self._max_bytes)
@@ -64,7 +75,7 @@ class Budget:
 class Reader:
     """Threads between an iterable of images and whoever wants them checked.
 
-    One thread walks the iterable, ``readers`` of them call ``read`` and the checks.
+    One thread walks the iterable, up to ``readers`` of them call ``read`` and the checks: as many as it takes.
 
     :param on_image: takes an image and either what reading it gave or what is wrong with it.
     :param on_end: takes the number of images there were, and the error that ended the iterable early, if any.
@@ -82,6 +93,7 @@ class Reader:
         on_image: Callable[[Image, CheckedImage | ImageError], None],
         on_end: Callable[[int, Exception | None], None],
         on_crash: Callable[[BaseException], None],
+        clock: Clock = time.monotonic,
     ) -> None:
         self._images = images
         self._budget = budget
@@ -90,20 +102,34 @@ class Reader:
         self._on_image = on_image
         self._on_end = on_end
         self._on_crash = on_crash
+        self._clock = clock
         self._listed: SimpleQueue[Image | None] = SimpleQueue()
+        self._average = 0.0
+        self._stopped = False
         self.handed_out = 0
-        self.threads = [threading.Thread(target=self._walk, name="vision-list", daemon=True)] + [
-            threading.Thread(target=self._read, name=f"vision-read-{number}", daemon=True) for number in range(readers)
-        ]
+        self._max_readers = readers
+        self._widening = threading.Lock()
+        self.threads = [threading.Thread(target=self._walk, name="vision-list", daemon=True)]
 
     def start(self) -> None:
-        for thread in self.threads:
-            thread.start()
+        self.threads[0].start()
+        self.widen()
+
+    def widen(self) -> None:
+        """Start one more reader, where there may be one more."""
+        with self._widening:
+            number = len(self.threads)
+            if number <= self._max_readers and not self._stopped:
+                thread = threading.Thread(target=self._read, name=f"vision-read-{number}", daemon=True)
+                thread.start()
+                self.threads.append(thread)
 
     def stop(self) -> None:
         """Let every thread end after what it is doing now."""
         self._budget.close()
-        for _ in self.threads:
+        with self._widening:
+            self._stopped = True
+        for _ in self.threads[1:]:
             self._listed.put(None)
 
     def _walk(self) -> None:
@@ -125,6 +151,7 @@ class Reader:
 
     def _read(self) -> None:
         while (image := self._listed.get()) is not None:
+            started = self._clock()
             try:
                 outcome: CheckedImage | ImageError = read_checked(image, self._limits, self._convert)
             except ImageError as error:
@@ -133,6 +160,9 @@ class Reader:
                 self._on_crash(crash)
                 return
             self._on_image(image, outcome)
+            self._average += (self._clock() - started - self._average) * SHARE_OF_LAST_READ
+            if self._average > SLOW_READ_SECONDS:
+                self.widen()
 
 
 def held_bytes(image: Image) -> int:

@@ -180,6 +180,8 @@ class CopySearch:
                 try:
                     self._inbox.get(timeout=self._seconds_until_due(tick))()
                 except Empty:
+                    # Perhaps a reader hangs: the others must not wait for it.
+                    self._reader.widen()
                     yield None
                 # Before results are handed over: senders work while the consumer stores them.
                 self._dispatch()

@@ -11,7 +11,7 @@ import re
 import socket
 import threading
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ProtocolError, UnavailableError
+from airflow_provider_yandex_vision.vision.messages import RequestBody
 from airflow_provider_yandex_vision.vision.pacing import Clock
 
 MAX_REPLY_BYTES = 32 * 1024 * 1024
@@ -37,15 +38,17 @@ class Reply:
 
 
 class Transport:
-    """Posts over kept-alive connections. Safe to share between threads.
+    """Posts to one URL over kept-alive connections. Safe to share between threads.
 
     :param timeout: seconds to wait for a connection, and for the whole reply after that.
     :param connections: kept open at once; more requests than that wait for one.
+    :raises ConfigurationError: the URL is none, or the key one that no header can carry.
     """
 
     def __init__(
         self,
         api_key: str,
+        url: str,
         timeout: tuple[float, float],
         connections: int,
         session: requests.Session | None,
@@ -59,22 +62,24 @@ class Transport:
         if session is None:
             self._session.mount("https://", self._adapter)
             self._session.mount("http://", self._adapter)
+        # Once, and not for every request: a session would go through all variables and build everything anew.
+        request = requests.Request("POST", url, headers={"Content-Type": "application/json"}, auth=self._auth)
+        try:
+            self._request = self._session.prepare_request(request)
+        except requests.RequestException as error:
+            raise ConfigurationError(f"requests cannot be sent to {url}: {error}") from None
+        self._settings = self._session.merge_environment_settings(url, {}, True, None, None)
 
-    def post(self, url: str, body: Iterable[bytes], headers: dict[str, str]) -> Reply:
+    def post(self, body: RequestBody, headers: dict[str, str]) -> Reply:
         """:raises UnavailableError: there is no reply, or not all of it.
         :raises ProtocolError: the reply is too large.
         """
         deadline = self._clock() + sum(self._timeout)
+        request: Any = self._request.copy()
+        request.body = body
+        request.headers.update(headers, **{"Content-Length": str(len(body))})
         try:
-            with self._session.post(
-                url,
-                data=body,
-                headers=headers,
-                auth=self._auth,
-                timeout=self._timeout,
-                allow_redirects=False,
-                stream=True,
-            ) as reply:
+            with self._session.send(request, timeout=self._timeout, allow_redirects=False, **self._settings) as reply:
                 payload = self._read(reply, deadline)
         except (requests.RequestException, HTTPError, OSError) as error:
             timed_out = isinstance(error, (requests.ReadTimeout, ReadTimeoutError))
@@ -87,12 +92,6 @@ class Transport:
 
     def close(self) -> None:
         self._session.close()
-
-    def read_environment(self, url: str) -> None:
-        """Proxies and certificates, once: a session would go through all variables for every request."""
-        settings = self._session.merge_environment_settings(url, {}, None, None, None)
-        self._session.proxies, self._session.verify = settings["proxies"], settings["verify"]
-        self._session.trust_env = False
 
     def _read(self, reply: requests.Response, deadline: float) -> bytes:
         """The reply's body, bounded in bytes (also when it is packed) and in time (also when it drips)."""

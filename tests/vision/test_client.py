@@ -24,7 +24,7 @@ from airflow_provider_yandex_vision.vision.errors import (
 )
 from airflow_provider_yandex_vision.vision.messages import encode_spec
 from airflow_provider_yandex_vision.vision.transport import MAX_REPLY_BYTES
-from tests.pictures import png, whole
+from tests.pictures import png, without_comma
 from tests.secrets import API_KEY
 from tests.vision.conftest import NO_COPIES, NOW, URL, checked, error_of, sent
 
@@ -46,7 +46,7 @@ class TestRequest:
         answer(service, NO_COPIES, NO_COPIES)
         client.batch_analyze(checked("memory://a", "memory://b"))
         body = b"".join(sent(service).body)
-        specs = [whole(encode_spec(png(uri), "image/png")).decode() for uri in ("memory://a", "memory://b")]
+        specs = [without_comma(encode_spec(png(uri), "image/png")).decode() for uri in ("memory://a", "memory://b")]
         assert body.decode() == f'{{"analyzeSpecs":[{specs[0]},{specs[1]}]}}'
         assert sent(service).headers["Content-Length"] == str(len(body))
         assert "Transfer-Encoding" not in sent(service).headers

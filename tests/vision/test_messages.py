@@ -14,7 +14,7 @@ from airflow_provider_yandex_vision.vision.messages import (
     domain_of,
     encode_spec,
 )
-from tests.pictures import whole
+from tests.pictures import without_comma
 
 
 class TestRequest:
@@ -28,7 +28,7 @@ class TestRequest:
 
     def test_has_base64_without_line_breaks_however_long_the_content(self) -> None:
         content = bytes(range(256)) * 100
-        sent = json.loads(whole(encode_spec(content, "image/png")))["content"]
+        sent = json.loads(without_comma(encode_spec(content, "image/png")))["content"]
         assert sent == base64.b64encode(content).decode()
         assert "\n" not in sent
 

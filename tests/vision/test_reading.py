@@ -12,6 +12,7 @@ import pytest
 from airflow_provider_yandex_vision.vision.checks import CheckedImage, Limits
 from airflow_provider_yandex_vision.vision.errors import ImageUnreadableError
 from airflow_provider_yandex_vision.vision.messages import Image
+from airflow_provider_yandex_vision.vision.pacing import Clock
 from airflow_provider_yandex_vision.vision.reading import ASSUMED_BYTES, Budget, Reader, Stopped, held_bytes
 from tests.pictures import image, images
 
@@ -21,7 +22,9 @@ SECONDS = 5.0
 class Reading:
     """A reader and everything it had to say."""
 
-    def __init__(self, source: Iterator[Image], budget: Budget, readers: int = 3) -> None:
+    def __init__(
+        self, source: Iterator[Image], budget: Budget, readers: int = 3, clock: Clock = time.monotonic
+    ) -> None:
         self.read: SimpleQueue[tuple[Image, Any]] = SimpleQueue()
         self.ended: SimpleQueue[tuple[int, Exception | None]] = SimpleQueue()
         self.crashed: SimpleQueue[BaseException] = SimpleQueue()
@@ -34,6 +37,7 @@ class Reading:
             on_image=lambda image, outcome: self.read.put((image, outcome)),
             on_end=lambda count, error: self.ended.put((count, error)),
             on_crash=self.crashed.put,
+            clock=clock,
         )
         self.reader.start()
 
@@ -105,6 +109,18 @@ class TestBudget:
         budget.release(images=1, size=950)
         waiting.result(SECONDS)
 
+    def test_wakes_whoever_waits_only_when_there_is_room_for_several(self) -> None:
+        budget = Budget(16, 10**9)
+        for _ in range(16):
+            budget.acquire(1)
+        waiting = begin(budget.acquire, 1)
+        eventually(lambda: budget.exhausted)
+        budget.release(images=1, size=1)
+        time.sleep(0.05)
+        assert not waiting.done()
+        budget.release(images=1, size=1)
+        waiting.result(SECONDS)
+
     def test_once_closed_lets_nobody_in_and_nobody_wait(self) -> None:
         budget = Budget(1, 10)
         budget.acquire(1)
@@ -123,6 +139,22 @@ def test_every_image_is_read_once_and_the_end_is_told() -> None:
     assert {image.uri for image, _ in read} == {f"memory://{number}" for number in range(50)}
     assert all(isinstance(outcome, CheckedImage) and outcome.image is image for image, outcome in read)
     assert reading.reader.handed_out == 50
+    reading.stop()
+
+
+@pytest.mark.parametrize(("seconds", "readers"), [(0.001, 1), (0.1, 5)])
+def test_slow_reads_get_help_from_more_readers_and_quick_ones_do_not(seconds: float, readers: int) -> None:
+    now = 0.0
+
+    def read() -> bytes:
+        nonlocal now
+        now += seconds
+        return b""
+
+    reading = Reading((Image(f"memory://{n}", read) for n in range(50)), plenty(), readers=5, clock=lambda: now)
+    for _ in range(50):
+        reading.read.get(timeout=SECONDS)
+    eventually(lambda: len(reading.reader.threads) == 1 + readers)
     reading.stop()
 
 
