@@ -1,35 +1,24 @@
-"""The operator: pictures in object storage → copies on the web → XCom or a table."""
+"""The operator: pictures in object storage → copies on the web → XCom or a table.
+
+Scheduler and workers parse DAGs all the time, so everything that only a run needs is imported by the run.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import math
-import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from datetime import datetime, timedelta, timezone
-from functools import cached_property, partial
-from itertools import chain, islice
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
-
-from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
-from airflow_provider_yandex_vision.images import list_images
-from airflow_provider_yandex_vision.images.convert import require_pillow, to_accepted
-from airflow_provider_yandex_vision.operators.manifest import check_sum, count_metrics, failure, manifest_of
-from airflow_provider_yandex_vision.sinks import ResultTable, Run, Selection
-from airflow_provider_yandex_vision.sinks.engine import sql_engine
-from airflow_provider_yandex_vision.vision.errors import AccessError, ConfigurationError, TooManyImagesError
-from airflow_provider_yandex_vision.vision.messages import MAX_CONTENT_BYTES, MAX_IMAGES_PER_REQUEST, Image
-from airflow_provider_yandex_vision.vision.search import CopySearch
+from airflow.providers.common.compat.sdk import BaseOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-COMMITTED_TOGETHER = 64 - MAX_IMAGES_PER_REQUEST
-"""With the rest of a reply that may be ready besides, at most 64 results are paid and not committed."""
+    from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
+    from airflow_provider_yandex_vision.operators.job import CopySearchJob
 
 
 class YandexVisionCopySearchOperator(BaseOperator):
@@ -87,11 +76,11 @@ class YandexVisionCopySearchOperator(BaseOperator):
         fail_on_partial_error: bool = False,
         requests_per_second: float = 10.0,
         max_concurrent_requests: int = 8,
-        max_image_bytes: int = MAX_CONTENT_BYTES,
+        max_image_bytes: int = 7_864_320,
         max_request_bytes: int = 20_000_000,
         convert_images: bool = False,
         max_xcom_images: int = 200,
-        yandex_vision_conn_id: str = YandexVisionHook.default_conn_name,
+        yandex_vision_conn_id: str = "yandex_vision_default",
         object_storage_conn_id: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -114,10 +103,12 @@ class YandexVisionCopySearchOperator(BaseOperator):
         self.max_xcom_images = max_xcom_images
         self.yandex_vision_conn_id = yandex_vision_conn_id
         self.object_storage_conn_id = object_storage_conn_id
-        self._search: CopySearch | None = None
+        self._job: CopySearchJob | None = None
 
     @cached_property
     def hook(self) -> YandexVisionHook:
+        from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
+
         shards = int(self.shards)
         return YandexVisionHook(
             self.yandex_vision_conn_id,
@@ -134,21 +125,10 @@ class YandexVisionCopySearchOperator(BaseOperator):
         :raises AirflowFailException: a retry cannot help: configuration, access, nothing to search.
         :raises YandexVisionError: a retry may help.
         """
-        with _failing_for_good(), ExitStack() as opened:
-            with self._log_group("Connections, table and listing"):
-                self._check_arguments()
-                self.hook.get_conn()
-                table = opened.enter_context(self._open_table(context))
-                selection = self._select(table)
-            if self.plan_only:
-                return self._plan(selection)
-            manifest = self._run(selection, table)
-        check_sum(manifest, selection)
-        self._publish(context, manifest)
-        error = failure(manifest, any_failed=self.fail_on_partial_error)
-        if error:
-            raise error
-        return manifest
+        from airflow_provider_yandex_vision.operators.job import CopySearchJob
+
+        self._job = CopySearchJob(self, context)
+        return self._job.run()
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Inputs: what was listed; outputs: the tables."""
@@ -157,133 +137,5 @@ class YandexVisionCopySearchOperator(BaseOperator):
         return lineage(self.images, self.object_storage_conn_id, self.table, self.sql_conn_id)
 
     def on_kill(self) -> None:
-        if self._search:
-            self._search.close()
-
-    @contextmanager
-    def _log_group(self, title: str) -> Generator[None]:
-        """Lines that Airflow's log viewer folds away."""
-        self.log.info("::group::%s", title)
-        try:
-            yield
-        finally:
-            self.log.info("::endgroup::")
-
-    def _check_arguments(self) -> None:
-        if self.convert_images:
-            require_pillow()
-        if self.table and not self.sql_conn_id:
-            raise ConfigurationError(f"table {self.table!r} needs sql_conn_id: the database that it is in")
-        if self.sql_conn_id and not self.table:
-            raise ConfigurationError(f"sql_conn_id {self.sql_conn_id!r} needs table: where results go")
-        if self.recheck_after is not None and not self.table:
-            raise ConfigurationError("recheck_after needs table: without one nothing remembers what was searched")
-        if not 0 <= int(self.shard) < int(self.shards):
-            raise ConfigurationError(f"shard must be from 0 to {int(self.shards) - 1}, not {self.shard}")
-        if self.max_images is not None and self.max_images < 1:
-            raise ConfigurationError(f"max_images must be at least 1, not {self.max_images}")
-
-    @contextmanager
-    def _open_table(self, context: Context) -> Generator[ResultTable | None]:
-        if not self.table or not self.sql_conn_id:
-            yield None
-            return
-        engine = sql_engine(self.sql_conn_id)
-        try:
-            table = ResultTable(engine, self.table, _run_of(context, self.task_id))
-            table.prepare(create=self.create_table)
-            yield table
-        finally:
-            engine.dispose()
-
-    def _select(self, table: ResultTable | None) -> Selection:
-        listed = list_images(self.images, self.object_storage_conn_id)
-        images = _of_shard(listed, int(self.shard), int(self.shards))
-        if table is not None:
-            return Selection(images, table, recheck_after=self.recheck_after, max_images=self.max_images)
-        if not self.plan_only:
-            images = self._few_enough_for_xcom(images)
-        return Selection(images, None, max_images=self.max_images)
-
-    def _few_enough_for_xcom(self, images: Iterator[Image]) -> Iterator[Image]:
-        wanted = math.inf if self.max_images is None else self.max_images
-        first = list(islice(images, self.max_xcom_images + 1))
-        if len(first) > self.max_xcom_images and wanted > self.max_xcom_images:
-            raise TooManyImagesError(
-                f"there are more than {self.max_xcom_images} images, too many for XCom: "
-                "give table and sql_conn_id, or raise max_xcom_images"
-            )
-        return chain(first, images)
-
-    def _plan(self, selection: Selection) -> dict[str, Any]:
-        to_search = sum(1 for _ in selection)
-        requests = math.ceil(to_search / MAX_IMAGES_PER_REQUEST)
-        seconds = requests / self.hook.settings.requests_per_second
-        self.log.info(
-            "Plan: %s of %s images would be searched with %s requests, in %s at %s requests/s; nothing was sent",
-            f"{to_search:,}",
-            f"{selection.listed:,}",
-            f"{requests:,}",
-            timedelta(seconds=round(seconds)),
-            self.hook.settings.requests_per_second,
-        )
-        return {
-            "images": selection.listed,
-            "skipped": selection.skipped,
-            "to_search": to_search,
-            "requests": requests,
-            "seconds": seconds,
-            "partial": selection.left_over > 0,
-            "table": self.table,
-        }
-
-    def _run(self, selection: Selection, table: ResultTable | None) -> dict[str, Any]:
-        started = time.monotonic()
-        known = partial(table.known, recheck_after=self.recheck_after) if table else None
-        results: list[dict[str, Any]] = []
-        convert = to_accepted if self.convert_images else None
-        with closing(self.hook.search(selection, known=known, convert=convert)) as search:
-            self._search = search
-            try:
-                for batch in search.batches(max_results=COMMITTED_TOGETHER):
-                    if table:
-                        table.write(batch)
-                    else:
-                        results += (result.to_dict() for result in batch)
-            finally:
-                count_metrics(search.counts)
-        manifest = manifest_of(search.counts, selection, self.table, time.monotonic() - started)
-        if table:
-            return {**manifest, "new_matches": table.new_matches()}
-        return {**manifest, "new_matches": manifest["matches"], "results": results}
-
-    def _publish(self, context: Context, manifest: dict[str, Any]) -> None:
-        counts = {name: value for name, value in manifest.items() if name != "results"}
-        self.log.info("Manifest: %s", counts)
-        for outlet in self.outlets or ():
-            context["outlet_events"][outlet].extra = counts
-
-
-@contextmanager
-def _failing_for_good() -> Generator[None]:
-    """Spare the task its retries where they cannot help."""
-    try:
-        yield
-    except (ConfigurationError, AccessError) as error:
-        raise AirflowFailException(str(error)) from error
-
-
-def _of_shard(images: Iterable[Image], shard: int, shards: int) -> Iterator[Image]:
-    """Every image is of exactly one shard, the same in every run."""
-    for image in images:
-        digest = hashlib.sha256(image.uri.encode("utf-8", "surrogatepass")).digest()
-        if int.from_bytes(digest[:8], "big") % shards == shard:
-            yield image
-
-
-def _run_of(context: Context, task_id: str) -> Run:
-    task_instance = context.get("ti")
-    if task_instance is None:
-        return Run("", f"manual__{datetime.now(timezone.utc).isoformat()}", task_id)
-    map_index = task_instance.map_index
-    return Run(task_instance.dag_id, task_instance.run_id, task_id, -1 if map_index is None else map_index)
+        if self._job:
+            self._job.stop()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_yandex_vision.emulator.service import Service
+from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
 from airflow_provider_yandex_vision.operators.copy_search import YandexVisionCopySearchOperator
 from airflow_provider_yandex_vision.vision.errors import FailedImagesError
 from tests.operators.conftest import Query
@@ -323,3 +326,20 @@ def test_on_kill_stops_the_search(emulator: Service, pictures: Path) -> None:
     op.on_kill()
     op.execute(context())
     op.on_kill()
+
+
+def test_parsing_a_dag_loads_nothing_that_only_a_run_needs() -> None:
+    program = (
+        "import sys, airflow_provider_yandex_vision.operators.copy_search\n"
+        "rooms = [f'airflow_provider_yandex_vision.{room}' for room in ('hooks', 'images', 'sinks', 'vision')]\n"
+        "print([name for name in sys.modules if name.startswith(tuple(rooms))])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_limits_of_an_image_are_the_hook_s() -> None:
+    limits = YandexVisionHook().settings.limits
+    task = operator("x")
+    assert (task.max_image_bytes, task.max_request_bytes) == (limits.max_image_bytes, limits.max_request_bytes)
+    assert task.yandex_vision_conn_id == YandexVisionHook.default_conn_name
