@@ -16,8 +16,8 @@ BIN = $(VENV)/bin
 demo: $(READY)  ## the whole job in a real Airflow; YANDEX_VISION_API_KEY and IMAGES make it yours
 	@$(BIN)/python demo/run.py
 
-test: $(READY)  ## all tests on one line of Airflow
-	$(BIN)/python -m pytest $(TESTS)
+test: $(READY)  ## all tests on one line of Airflow; COVERAGE=--cov tells what they do not reach
+	$(BIN)/python -m pytest $(COVERAGE) $(TESTS)
 
 check: lint types  ## everything: both lines, lint, types
 	$(foreach line,$(LINES),$(MAKE) test AIRFLOW=$(line) &&) true

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, islice
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, ObjectStoragePath
 
+from airflow_provider_yandex_vision.images.pages import File, files_below, files_like
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ImageUnreadableError, NoImagesError
 from airflow_provider_yandex_vision.vision.messages import Content, Image
 
@@ -67,15 +69,16 @@ class Location:
         :raises ConfigurationError: the storage does not allow to list them.
         """
         self.fs.invalidate_cache()
+        files = self._matches() if self.is_pattern else self._object_or_directory()
         try:
-            found = self._matches() if self.is_pattern else self._object_or_directory()
+            first = list(islice(files, 1))
         except FileNotFoundError as error:
             raise NoImagesError(f"{self.url} has no pictures: {error}") from error
         except PermissionError as error:
             raise ConfigurationError(f"{self.url} may not be listed: {error}") from error
-        if not found:
+        if not first:
             raise NoImagesError(f"{self.url} has no pictures: {self._expectation()}")
-        return (self._image(name, info) for name, info in sorted(found.items()))
+        return (self._image(file) for file in chain(first, files))
 
     def object(self) -> Image:
         """The one object of this URL, even if it is gone: then reading it says so."""
@@ -83,51 +86,47 @@ class Location:
             info = self.fs.info(self.path)
         except FileNotFoundError:
             info = {}
-        return self._image(self.path, info)
+        return self._image(File.of(self.path, info))
 
-    def _matches(self) -> dict[str, Any]:
-        return {name: info for name, info in self.fs.glob(self.path, detail=True).items() if _is_file(info)}
+    def _matches(self) -> Iterator[File]:
+        return files_like(self.fs, self.path)
 
-    def _object_or_directory(self) -> dict[str, Any]:
-        found = {name: info for name, info in self.fs.find(self.path, detail=True).items() if _is_file(info)}
-        if set(found) == {self.path}:
-            return found
-        return {name: info for name, info in found.items() if name.lower().endswith(PICTURE_ENDINGS)}
+    def _object_or_directory(self) -> Iterator[File]:
+        for file in files_below(self.fs, self.path):
+            if file.name == self.path or file.name.lower().endswith(PICTURE_ENDINGS):
+                yield file
 
     def _expectation(self) -> str:
         if self.is_pattern:
             return "nothing matches the pattern"
         return f"there is no such object, and no file below it that ends in {', '.join(PICTURE_ENDINGS)}"
 
-    def _image(self, name: str, info: Mapping[str, Any]) -> Image:
-        size = None if info.get("size") is None else int(info["size"])
-        etag = _etag(info)
-        return Image(f"{self.protocol}://{name}", partial(_read, self.fs, name, size, etag), size, etag)
+    def _image(self, file: File) -> Image:
+        return Image(f"{self.protocol}://{file.name}", partial(_read, self.fs, file), file.size, file.etag)
 
 
-def _read(fs: Any, name: str, size: int | None, etag: str | None) -> bytes:
+def _read(fs: Any, file: File) -> bytes:
     """The object's bytes; with the version that they are of, where that is not the listed one any more."""
-    content: bytes = fs.cat_file(name)
+    content: bytes = fs.cat_file(file.name)
     for _ in range(READS_OF_A_CHANGING_OBJECT):
-        if _is_version(content, fs, name, size, etag):
+        if _is_version(content, fs, file):
             return content
-        info = fs.info(name, refresh=True) if _is_remote(fs) else fs.info(name)
-        size, etag = info.get("size"), _etag(info)
-        content = Content(fs.cat_file(name))
-        content.etag = etag
+        file = File.of(file.name, fs.info(file.name, refresh=True) if _is_remote(fs) else fs.info(file.name))
+        content = Content(fs.cat_file(file.name))
+        content.etag = file.etag
     raise ImageUnreadableError("the object changes while it is read", "CHANGING")
 
 
-def _is_version(content: bytes, fs: Any, name: str, size: int | None, etag: str | None) -> bool:
+def _is_version(content: bytes, fs: Any, file: File) -> bool:
     """Whether the bytes are those of the listed version, as far as can be told without asking a store again:
     by size, and by the etag where it is a digest of the content, as it is in S3 for objects put in one piece."""
-    if size is None or len(content) != size:
+    if file.size is None or len(content) != file.size:
         return False
     if not _is_remote(fs):
-        return _etag(fs.info(name)) == etag
-    if etag is None or not re.fullmatch("[0-9a-f]{32}", etag):
+        return File.of(file.name, fs.info(file.name)).etag == file.etag
+    if file.etag is None or not re.fullmatch("[0-9a-f]{32}", file.etag):
         return True
-    return hashlib.md5(content, usedforsecurity=False).hexdigest() == etag
+    return hashlib.md5(content, usedforsecurity=False).hexdigest() == file.etag
 
 
 def _is_remote(fs: Any) -> bool:
@@ -140,23 +139,9 @@ def _filesystem(protocol: str, conn_id: str | None) -> Any:
             # Some backends go on without credentials where the connection does not exist.
             BaseHook.get_connection(conn_id)
         return ObjectStoragePath(f"{protocol}:///", conn_id=conn_id).fs
-    except AirflowNotFoundException as error:
-        raise ConfigurationError(f"there is no connection {conn_id!r} to open {protocol}:// with") from error
+    except AirflowNotFoundException:
+        raise ConfigurationError(f"there is no connection {conn_id!r} to open {protocol}:// with") from None
     except (ImportError, ValueError) as error:
         extra = EXTRAS.get(protocol)
         hint = f": pip install 'airflow-provider-yandex-vision[{extra}]'" if extra else ""
         raise ConfigurationError(f"cannot open {protocol}:// URLs, its backend is not installed{hint}") from error
-
-
-def _is_file(info: Mapping[str, Any]) -> bool:
-    """False for directories, and for the empty markers that stand for them in object stores."""
-    return info.get("type") == "file" and not (info.get("size") == 0 and str(info["name"]).endswith("/"))
-
-
-def _etag(info: Mapping[str, Any]) -> str | None:
-    """Version of an object's content; size and time of change where the store has none of its own."""
-    etag = next((info[key] for key in ("ETag", "etag", "md5Hash") if info.get(key)), None)
-    if etag:
-        return str(etag).strip('"')
-    changed = next((info[key] for key in ("mtime", "LastModified", "last_modified", "created") if info.get(key)), None)
-    return f"{info['size']}-{changed}" if changed is not None else None
