@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from operator import itemgetter
 from typing import Any, TypeAlias
 
@@ -19,6 +19,8 @@ from airflow_provider_yandex_vision.sinks.tables import MYSQL_NAMES
 
 Changes: TypeAlias = "Callable[[Mapping[str, Any]], dict[str, Any]]"
 """From the incoming row, as SQL expressions by column, to what an existing row is set to."""
+
+Upserting: TypeAlias = "Callable[[Table, Changes], Insert]"
 
 Write: TypeAlias = "Callable[[Connection, Table, Sequence[NewRow], Changes], None]"
 
@@ -44,30 +46,27 @@ def _on_conflict(table: Table, changes: Changes) -> Insert:
     return statement.on_conflict_do_update(index_elements=[_key(table)], set_=set_)
 
 
-def _many(upserting: Callable[[Table, Changes], Insert]) -> Write:
+@lru_cache(maxsize=16)
+def _compile(upserting: Upserting, dialect: Dialect, table: Table, changes: Changes) -> Compiled:
+    return upserting(table, changes).compile(dialect=dialect)
+
+
+def _write_many(
+    upserting: Upserting, connection: Connection, table: Table, rows: Sequence[NewRow], changes: Changes
+) -> None:
     """Like ``connection.execute(statement, rows)``, whose care for every value takes longer than the database."""
-
-    @lru_cache(maxsize=16)
-    def compile_for(dialect: Dialect, table: Table, changes: Changes) -> Compiled:
-        return upserting(table, changes).compile(dialect=dialect)
-
-    def write(connection: Connection, table: Table, rows: Sequence[NewRow], changes: Changes) -> None:
-        dialect = connection.dialect
-        compiled: Any = compile_for(dialect, table, changes)
-        processors = {
-            column.name: column.type.dialect_impl(dialect).bind_processor(dialect) for column in table.columns
-        }
-        columns = zip(*map(itemgetter(*processors), rows), strict=True)
-        # Times repeat from row to row.
-        converted = (
-            map(cache(process), column) if process else column
-            for process, column in zip(processors.values(), columns, strict=True)
-        )
-        values = list(zip(*converted, strict=True))
-        parameters = values if compiled.positional else [dict(zip(processors, row, strict=True)) for row in values]
-        connection.exec_driver_sql(str(compiled), parameters)
-
-    return write
+    dialect = connection.dialect
+    compiled: Any = _compile(upserting, dialect, table, changes)
+    processors = {column.name: column.type.dialect_impl(dialect).bind_processor(dialect) for column in table.columns}
+    columns = zip(*map(itemgetter(*processors), rows), strict=True)
+    # Times repeat from row to row.
+    converted = (
+        map(cache(process), column) if process else column
+        for process, column in zip(processors.values(), columns, strict=True)
+    )
+    values = list(zip(*converted, strict=True))
+    parameters = values if compiled.positional else [dict(zip(processors, row, strict=True)) for row in values]
+    connection.exec_driver_sql(str(compiled), parameters)
 
 
 def _on_conflict_arrays(connection: Connection, table: Table, rows: Sequence[NewRow], changes: Changes) -> None:
@@ -98,9 +97,9 @@ def _update_or_insert(connection: Connection, table: Table, rows: Sequence[NewRo
 
 
 _WRITES: dict[str, Write] = {
-    "sqlite": _many(_on_conflict),
+    "sqlite": partial(_write_many, _on_conflict),
     "postgresql": _on_conflict_arrays,
-    **dict.fromkeys(MYSQL_NAMES, _many(_on_duplicate_key)),
+    **dict.fromkeys(MYSQL_NAMES, partial(_write_many, _on_duplicate_key)),
 }
 
 
