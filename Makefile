@@ -4,6 +4,8 @@ PYTHON ?= python3
 LINES := 2.11 3.3
 # SQLAlchemy URLs that `make bench` writes to; a SQLite file where none are given.
 DATABASES ?=
+# How long `make fuzz` takes for each target.
+SECONDS ?= 60
 VENV := $(if $(filter 3.3,$(AIRFLOW)),.venv,.venv-$(AIRFLOW))
 # Pins exist for Python 3.10 and for 3.11, which serve everything later too.
 PINNED_PYTHON = $(shell $(PYTHON) -c 'import sys; print("3.10" if sys.version_info < (3, 11) else "3.11")')
@@ -11,7 +13,7 @@ PINS = constraints/airflow-$(AIRFLOW)-python$(PINNED_PYTHON).txt
 READY = $(VENV)/.ready
 BIN = $(VENV)/bin
 
-.PHONY: demo test check lint types bench fire pins wheel clean
+.PHONY: demo test check lint types bench fire fuzz pins wheel clean
 
 demo: $(READY)  ## the whole job in a real Airflow; YANDEX_VISION_API_KEY and IMAGES make it yours
 	@$(BIN)/python demo/run.py
@@ -37,6 +39,10 @@ bench: $(READY)  ## the figures, as tables; takes a quarter of an hour, on a mac
 
 fire: $(READY)  ## every fault of the service, alone and mixed, and what it cost
 	$(BIN)/python -m benchmarks fire
+
+fuzz: $(READY)  ## made-up bytes for whatever reads what others wrote; Linux, Python 3.11 to 3.13
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement constraints/fuzz.txt
+	$(BIN)/python -m fuzz --seconds $(SECONDS) $(TARGET)
 
 pins: $(READY)  ## renew constraints/ with the newest versions
 	$(foreach line,$(LINES),$(foreach python,3.10 3.11,echo 'apache-airflow==$(line).*' | $(BIN)/uv pip compile \

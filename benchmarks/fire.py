@@ -32,7 +32,7 @@ SETTINGS = Settings(
     requests_per_second=UNPACED,
     max_concurrent_requests=WINDOW,
     linger=0.05,
-    retries=RetryPolicy(max_attempts=12, max_retry_after=0.2, backoff=Backoff(base=0.05, cap=0.5)),
+    retries=RetryPolicy(max_attempts=20, max_retry_after=0.2, backoff=Backoff(base=0.05, cap=1.0)),
 )
 HEADINGS = ("fault", "injected", "images", "true rows", "lost", "paid twice", "told twice", "attempts", "answered", "s")
 

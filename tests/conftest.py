@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
+import hypothesis
 import pytest
 
-from tests.secrets import API_KEY
+from tests.secrets import Watch
 
 for name in [name for name in os.environ if name.startswith("AIRFLOW_") or name.lower().endswith("_proxy")]:
     del os.environ[name]
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+# What hooks and operators say below this level Airflow 3 drops before anybody could look at it.
+os.environ["AIRFLOW__LOGGING__NAMESPACE_LEVELS"] = "airflow.task=DEBUG"
+
+hypothesis.settings.register_profile(
+    "busy machine",
+    deadline=None,
+    # Mutation testing runs the tests several times in one process.
+    suppress_health_check=[hypothesis.HealthCheck.differing_executors],
+)
+hypothesis.settings.load_profile("busy machine")
 
 
 def pytest_unconfigure() -> None:
@@ -26,25 +37,29 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(autouse=True)
 def the_key_stays_secret(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Fail a test that prints the API key, or logs it at any level, whatever Airflow would mask afterwards."""
+    """Fail a test that shows the API key, whatever Airflow would mask afterwards.
+
+    In a log record of any level, on stdout or stderr, in an exception that was expected, in XCom or a rendered
+    template field, in a file; as it is, in base64 or quoted for a URL.
+    """
     capture = request.getfixturevalue("capsys" if "capsys" in request.fixturenames else "capfd")
+    folders = [Path(os.environ["AIRFLOW_HOME"], "logs")]
+    if "tmp_path" in request.fixturenames:
+        folders.append(request.getfixturevalue("tmp_path"))
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "airflow.task")
     caplog.handler.setLevel(logging.WARNING)  # what a test sees without asking stays as it is
-    leaks = []
-    make_record = logging.getLogRecordFactory()
-
-    def watch_record(*args: object, **kwargs: object) -> logging.LogRecord:
-        record = make_record(*args, **kwargs)
-        if API_KEY in logging.Formatter().format(copy.copy(record)) or API_KEY in repr(record.args):
-            leaks.append(f"a record of logger {record.name}")
-        return record
-
-    logging.setLogRecordFactory(watch_record)
-    yield
-    logging.setLogRecordFactory(make_record)
+    watch = Watch()
+    with pytest.MonkeyPatch.context() as patch:
+        watch.log(patch)
+        watch.exceptions(patch)
+        watch.operator(patch)
+        yield
     printed = capture.readouterr()
     sys.stdout.write(printed.out)
     sys.stderr.write(printed.err)
-    leaks += [name for name, text in zip(("stdout", "stderr"), printed, strict=True) if API_KEY in text]
-    if leaks:
-        pytest.fail(f"the API key shows up in {', '.join(leaks)}")
+    watch.look("stdout", printed.out)
+    watch.look("stderr", printed.err)
+    watch.files(folders)
+    if watch.leaks:
+        pytest.fail(f"the API key shows up in {', '.join(watch.leaks)}")

@@ -60,7 +60,7 @@ def _base_url(connection: Connection, where: str) -> str:
     if not host:
         return DEFAULT_HOST
     scheme, _, address = host.rpartition("://")
-    if set("@?#") & set(address):
+    if set("@?#") & set(address) or not host.isprintable():
         raise ConfigurationError(f"{where} has a host that is more than scheme, name, port and path")
     if address.count(":") > 1 and "[" not in address:
         address = f"[{address}]"  # Airflow drops an IPv6 address's brackets when it reads a URI

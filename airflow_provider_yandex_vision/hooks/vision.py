@@ -29,6 +29,7 @@ from airflow_provider_yandex_vision.vision.errors import (
     PermissionDeniedError,
     ServiceError,
     UnavailableError,
+    printable,
 )
 from airflow_provider_yandex_vision.vision.messages import (
     MAX_CONTENT_BYTES,
@@ -82,8 +83,8 @@ class YandexVisionHook(BaseHook):
     def _client(self) -> VisionClient:
         try:
             connection = VisionConnection.read(self.get_connection(self.yandex_vision_conn_id))
-        except AirflowNotFoundException as error:
-            raise ConfigurationError(f"there is no connection {self.yandex_vision_conn_id!r}") from error
+        except AirflowNotFoundException:
+            raise ConfigurationError(f"there is no connection {self.yandex_vision_conn_id!r}") from None
         _mask_secret()(connection.api_key)
         if connection.sends_key_in_clear:
             self.log.warning("%s is not https: the API key travels in clear", connection.host)
@@ -153,7 +154,7 @@ class YandexVisionHook(BaseHook):
         except ServiceError as error:
             return False, f"The host answers, but not as the service does: {error}"
         except Exception as error:
-            return False, str(error)
+            return False, printable(str(error))
         return True, f"{client.host} accepts the API key"
 
     @classmethod

@@ -17,6 +17,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 QUALITY = 90
 PNG_BIT_DEPTH_OFFSET = 24
 SHRINK_STEP = 0.8
+MAX_JPEG_SIDE = 65_500
 MAX_DECODED_PIXELS = 200_000_000
 """A picture of more is taken for a decompression bomb: decoded it would fill the worker's memory."""
 
@@ -97,7 +98,9 @@ def _to_8_bits(picture: Pillow.Image) -> Pillow.Image:
 
 
 def _fit(picture: Pillow.Image, limits: Limits) -> bytes:
-    scale = min(1.0, math.sqrt(limits.max_pixels / (picture.width * picture.height)))
+    # A side never gets below 1, however thin the picture: the other one must fit without its help.
+    longest = min(limits.max_pixels, MAX_JPEG_SIDE)
+    scale = min(1.0, math.sqrt(limits.max_pixels / (picture.width * picture.height)), longest / max(picture.size))
     while True:
         size = (max(1, int(picture.width * scale)), max(1, int(picture.height * scale)))
         content = io.BytesIO()

@@ -73,9 +73,9 @@ class Location:
         try:
             first = list(islice(files, 1))
         except FileNotFoundError as error:
-            raise NoImagesError(f"{self.url} has no pictures: {error}") from error
+            raise NoImagesError(f"{self.url} has no pictures: {error}") from None
         except PermissionError as error:
-            raise ConfigurationError(f"{self.url} may not be listed: {error}") from error
+            raise ConfigurationError(f"{self.url} may not be listed: {error}") from None
         if not first:
             raise NoImagesError(f"{self.url} has no pictures: {self._expectation()}")
         return (self._image(file) for file in chain(first, files))

@@ -16,10 +16,15 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_yandex_vision.images import list_images
 from airflow_provider_yandex_vision.images.convert import require_pillow, to_accepted
-from airflow_provider_yandex_vision.operators.manifest import check_sum, count_metrics, failure, manifest_of
+from airflow_provider_yandex_vision.operators.manifest import check_sum, count_metrics, counts_of, failure, manifest_of
 from airflow_provider_yandex_vision.sinks import ResultTable, Run, Selection
 from airflow_provider_yandex_vision.sinks.engine import sql_engine
-from airflow_provider_yandex_vision.vision.errors import AccessError, ConfigurationError, TooManyImagesError
+from airflow_provider_yandex_vision.vision.errors import (
+    AccessError,
+    ConfigurationError,
+    SearchStoppedError,
+    TooManyImagesError,
+)
 from airflow_provider_yandex_vision.vision.messages import MAX_IMAGES_PER_REQUEST, Image
 from airflow_provider_yandex_vision.vision.search import CopySearch
 
@@ -42,6 +47,7 @@ class CopySearchJob:
         self._task = task
         self._context = context
         self._search: CopySearch | None = None
+        self._stopped = False
 
     def run(self) -> dict[str, Any]:
         """:return: the manifest."""
@@ -49,7 +55,7 @@ class CopySearchJob:
         with _failing_for_good(), ExitStack() as opened:
             with self._log_group("Connections, table and listing"):
                 self._check_arguments()
-                task.hook.get_conn()
+                opened.enter_context(closing(task.hook.get_conn()))
                 table = opened.enter_context(self._open_table())
                 selection = self._select(table)
             if task.plan_only:
@@ -63,7 +69,11 @@ class CopySearchJob:
         return manifest
 
     def stop(self) -> None:
-        """Stop the search at once; what is committed stays. Safe to call from any thread."""
+        """Stop the run: the search at once, and before it as soon as a listing under way has ended.
+
+        What is committed stays. Safe to call from any thread.
+        """
+        self._stopped = True
         if self._search:
             self._search.close()
 
@@ -108,12 +118,21 @@ class CopySearchJob:
     def _select(self, table: ResultTable | None) -> Selection:
         task = self._task
         listed = list_images(task.images, task.object_storage_conn_id)
-        images = _of_shard(listed, int(task.shard), int(task.shards))
+        images = _of_shard(self._until_stopped(listed), int(task.shard), int(task.shards))
         if table is not None:
             return Selection(images, table, recheck_after=task.recheck_after, max_images=task.max_images)
         if not task.plan_only:
             images = self._few_enough_for_xcom(images)
         return Selection(images, None, max_images=task.max_images)
+
+    def _until_stopped(self, images: Iterable[Image]) -> Iterator[Image]:
+        for image in images:
+            self._check_stopped()
+            yield image
+
+    def _check_stopped(self) -> None:
+        if self._stopped:
+            raise SearchStoppedError("the run was stopped before it was complete")
 
     def _few_enough_for_xcom(self, images: Iterator[Image]) -> Iterator[Image]:
         task = self._task
@@ -157,6 +176,7 @@ class CopySearchJob:
         convert = to_accepted if task.convert_images else None
         with closing(task.hook.search(selection, known=known, convert=convert)) as search:
             self._search = search
+            self._check_stopped()
             try:
                 for batch in search.batches(max_results=COMMITTED_TOGETHER):
                     if table:
@@ -172,7 +192,7 @@ class CopySearchJob:
 
     def _publish(self, manifest: dict[str, Any]) -> None:
         task = self._task
-        counts = {name: value for name, value in manifest.items() if name != "results"}
+        counts = counts_of(manifest)
         task.log.info("Manifest: %s", counts)
         for outlet in task.outlets or ():
             self._context["outlet_events"][outlet].extra = counts

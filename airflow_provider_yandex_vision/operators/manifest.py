@@ -36,6 +36,11 @@ def manifest_of(counts: Counts, selection: Selection, table: str | None, seconds
     }
 
 
+def counts_of(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What may be shown anywhere: not the results, which quote the web."""
+    return {name: value for name, value in manifest.items() if name != "results"}
+
+
 def count_metrics(counts: Counts) -> None:
     """Add a search to the deployment's metrics, where it has them on: ``yandex_vision.images.found`` and so on."""
     for status in STATUSES:
@@ -48,7 +53,7 @@ def check_sum(manifest: dict[str, Any], selection: Selection) -> None:
     """:raises CountError: an image was lost, or counted twice."""
     accounted = sum(manifest[status] for status in STATUSES) + manifest["skipped"] + selection.left_over
     if accounted != manifest["images"]:
-        raise CountError(f"{manifest['images']} images were listed, {accounted} accounted for: {manifest}")
+        raise CountError(f"{manifest['images']} images were listed, {accounted} accounted for: {counts_of(manifest)}")
 
 
 def failure(manifest: dict[str, Any], *, any_failed: bool) -> FailedImagesError | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from traceback import clear_frames
 from typing import TypeVar
 
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
 
-from airflow_provider_yandex_vision.vision.errors import DatabaseError, YandexVisionError
+from airflow_provider_yandex_vision.vision.errors import DatabaseError, YandexVisionError, printable
 from airflow_provider_yandex_vision.vision.pacing import Backoff, Random, Sleep
 
 T = TypeVar("T")
@@ -79,12 +80,16 @@ class Database:
                     raise refusal(trouble) from None
                 if attempt == ATTEMPTS:
                     raise DatabaseError(f"{trouble}; gave up after {attempt} attempts") from None
+            except BaseException as error:
+                # An interrupted statement keeps SQLite's lock for as long as the frames that know it.
+                clear_frames(error.__traceback__)
+                raise
             self._pause(trouble, attempt)
             attempt += 1
 
     def _pause(self, trouble: str, attempt: int) -> None:
         seconds = self._backoff.delay(attempt)
-        log.warning("%s; next try in %.1f s", trouble, seconds)
+        log.warning("%s; next try in %.1f s", printable(trouble), seconds)
         self._sleep(seconds)
 
 

@@ -106,7 +106,7 @@ def result_of(image: Image, error: ImageError, searched_at: datetime) -> CopySea
         uri=image.uri,
         status="rejected" if isinstance(error, ImageRejectedError) else "failed",
         error_code=error.code,
-        error_message=str(error),
+        error_message=error.message,
         size=image.size,
         etag=image.etag,
         searched_at=searched_at,

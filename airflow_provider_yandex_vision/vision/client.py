@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 DEFAULT_HOST = "https://vision.api.cloud.yandex.net"
 PATH = "/vision/v1/batchAnalyze"
 MAX_MESSAGE_CHARACTERS = 500
+MAX_RETRY_AFTER = 24 * 60 * 60.0
+"""Seconds. With a wait of thousands of years Airflow's scheduler would reach no date and fail."""
 
 ERRORS: dict[int, type[ServiceError]] = {
     400: InvalidRequestError,
@@ -157,7 +159,7 @@ class VisionClient:
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds to wait by a ``Retry-After`` header (RFC 9110): seconds or a date; None where it makes no sense."""
+    """Seconds to wait, a day at most, by a ``Retry-After`` header (RFC 9110); None where it makes no sense."""
     if value is None:
         return None
     try:
@@ -168,7 +170,7 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
         except (TypeError, ValueError, OverflowError):
             return None
         seconds = (date.replace(tzinfo=date.tzinfo or timezone.utc) - now).total_seconds()
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+    return min(max(0.0, seconds), MAX_RETRY_AFTER) if math.isfinite(seconds) else None
 
 
 def _plain(payload: bytes) -> str:

@@ -29,6 +29,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 GRPC_CODES = {
@@ -53,9 +54,28 @@ GRPC_CODES = {
 
 SHOWN_IMAGES = 3
 
+_FOLD_MARKER = re.compile(r"(::|##\[)(end)?group(?=::|\])")
+"""Wherever it stands in a line, Airflow's log viewer takes it for its own."""
+
+
+def printable(text: str) -> str:
+    """Text of others made fit for a log: it stays in its line, moves no cursor and folds no lines away."""
+    shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    return _FOLD_MARKER.sub(r"\1\\\2group", shown)
+
 
 class YandexVisionError(Exception):
-    """Root of the tree: catch this to catch everything this package raises."""
+    """Root of the tree: catch this to catch everything this package raises.
+
+    Its text is fit for a log, whoever's words are in it; ``message`` has them as they came.
+    """
+
+    @property
+    def message(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+    def __str__(self) -> str:
+        return printable(self.message)
 
 
 class ConfigurationError(YandexVisionError, ValueError):
@@ -81,7 +101,7 @@ class ImageError(YandexVisionError):
     """
 
     def __init__(self, message: str, code: str) -> None:
-        super().__init__(message)
+        super().__init__(message, code)
         self.code = code
 
 
@@ -119,7 +139,6 @@ class ServiceError(YandexVisionError):
         uris: Sequence[str] = (),
     ) -> None:
         super().__init__(message)
-        self.message = message
         self.http_status = http_status
         self.code = code
         self.request_id = request_id
@@ -136,7 +155,7 @@ class ServiceError(YandexVisionError):
             f"images {_shorten(self.uris)}" if self.uris else "",
         ]
         known = ", ".join(fact for fact in facts if fact)
-        return f"{self.message} ({known})" if known else self.message
+        return printable(f"{self.message} ({known})" if known else self.message)
 
 
 class AccessError(ServiceError):

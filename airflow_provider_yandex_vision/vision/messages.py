@@ -86,15 +86,15 @@ class CopySearchResult:
     searched_at: datetime | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values only, for XCom and JSON; ``searched_at`` in ISO 8601."""
-        plain = _values(self)
+        """Plain values and clean text, for XCom and JSON; ``searched_at`` in ISO 8601."""
+        plain = {name: clean(value) if isinstance(value, str) else value for name, value in _values(self).items()}
         plain["matches"] = [_values(match) for match in self.matches]
         plain["searched_at"] = self.searched_at.isoformat() if self.searched_at else None
         return plain
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> CopySearchResult:
-        """Reverse of :meth:`to_dict`."""
+        """Reverse of :meth:`to_dict`, but for what was not clean."""
         matches = tuple(CopyMatch(**match) for match in plain["matches"])
         searched_at = plain["searched_at"] and datetime.fromisoformat(plain["searched_at"])
         return cls(**{**plain, "matches": matches, "searched_at": searched_at})
@@ -132,7 +132,7 @@ class RequestBody:
         """The parts, in pieces: the time to send each is bounded, and must do on a slow line."""
         for part in self._parts:
             for start in range(0, len(part), PIECE_BYTES):
-                yield part[start : start + PIECE_BYTES] if len(part) > PIECE_BYTES else part
+                yield part[start : start + PIECE_BYTES]
 
     def __len__(self) -> int:
         return sum(map(len, self._parts))

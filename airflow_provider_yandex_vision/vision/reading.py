@@ -36,12 +36,14 @@ class Budget:
         self._images = 0
         self._bytes = 0
         self._closed = False
-        self._changed = threading.Condition()
+        # Not taken through the condition, whose own enter is Python: a signal that raises there leaves it locked.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self.exhausted = False
 
     def acquire(self, size: int) -> None:
         """Wait until another image of so many bytes fits. :raises Stopped: the budget was closed."""
-        with self._changed:
+        with self._lock:
             while not self._closed and not self._fits(size):
                 self.exhausted = True
                 self._changed.wait()
@@ -53,14 +55,14 @@ class Budget:
 
     def release(self, *, images: int = 0, size: int = 0) -> None:
         """Give back; a negative ``size`` takes more, where an image turned out larger than it was said to be."""
-        with self._changed:
+        with self._lock:
             self._images -= images
             self._bytes -= size
             if self.exhausted and self._has_room():
                 self._changed.notify()
 
     def close(self) -> None:
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._changed.notify_all()
 
@@ -108,7 +110,7 @@ class Reader:
         self._stopped = False
         self.handed_out = 0
         self._max_readers = readers
-        self._widening = threading.Lock()
+        self._widening = threading.RLock()  # a signal may have stop() called in the middle of widen()
         self.threads = [threading.Thread(target=self._walk, name="vision-list", daemon=True)]
 
     def start(self) -> None:
@@ -121,8 +123,8 @@ class Reader:
             number = len(self.threads)
             if number <= self._max_readers and not self._stopped:
                 thread = threading.Thread(target=self._read, name=f"vision-read-{number}", daemon=True)
-                thread.start()
                 self.threads.append(thread)
+                thread.start()
 
     def stop(self) -> None:
         """Let every thread end after what it is doing now."""

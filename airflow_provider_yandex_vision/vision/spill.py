@@ -18,7 +18,7 @@ class SpillDict:
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute("PRAGMA synchronous = OFF")
         # Keys come at random. With an index of their own only that is rewritten all the time, and not the values.
-        self._db.execute("CREATE TABLE entry (key TEXT PRIMARY KEY, value TEXT)")
+        self._db.execute("CREATE TABLE entry (key BLOB PRIMARY KEY, value TEXT)")
         self._db.execute("BEGIN")
 
     def __enter__(self) -> SpillDict:
@@ -28,15 +28,20 @@ class SpillDict:
         self.close()
 
     def __setitem__(self, key: str, value: str) -> None:
-        self._db.execute("INSERT OR REPLACE INTO entry VALUES (?, ?)", (key, value))
+        self._db.execute("INSERT OR REPLACE INTO entry VALUES (?, ?)", (_bytes(key), value))
 
     def get(self, key: str) -> str | None:
-        row = self._db.execute("SELECT value FROM entry WHERE key = ?", (key,)).fetchone()
+        row = self._db.execute("SELECT value FROM entry WHERE key = ?", (_bytes(key),)).fetchone()
         return row[0] if row else None
 
     def add(self, key: str) -> bool:
         """Note a key without a value; False where it was there already."""
-        return self._db.execute("INSERT OR IGNORE INTO entry VALUES (?, '')", (key,)).rowcount == 1
+        return self._db.execute("INSERT OR IGNORE INTO entry VALUES (?, '')", (_bytes(key),)).rowcount == 1
 
     def close(self) -> None:
         self._db.close()
+
+
+def _bytes(key: str) -> bytes:
+    """SQLite takes no lone surrogates, which file names that are not UTF-8 have."""
+    return key.encode("utf-8", "surrogatepass")

@@ -14,11 +14,13 @@ import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from tempfile import SpooledTemporaryFile
+from typing import Any, AnyStr
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ProtocolError, UnavailableError
@@ -26,11 +28,12 @@ from airflow_provider_yandex_vision.vision.messages import RequestBody
 from airflow_provider_yandex_vision.vision.pacing import Clock
 
 MAX_REPLY_BYTES = 32 * 1024 * 1024
+MAX_REPLY_BYTES_IN_MEMORY = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply that came to its end; the key is not in its payload."""
+    """A reply that came to its end; the key is not in it."""
 
     status: int
     headers: Mapping[str, str]
@@ -68,7 +71,9 @@ class Transport:
             self._request = self._session.prepare_request(request)
         except requests.RequestException as error:
             raise ConfigurationError(f"requests cannot be sent to {url}: {error}") from None
-        self._settings = self._session.merge_environment_settings(url, {}, True, None, None)
+        # A session of the caller's may bring certificates of its own; it cannot do without any.
+        verify = self._session.verify or True
+        self._settings = self._session.merge_environment_settings(url, {}, stream=True, verify=verify, cert=None)
 
     def post(self, body: RequestBody, headers: dict[str, str]) -> Reply:
         """:raises UnavailableError: there is no reply, or not all of it.
@@ -83,8 +88,12 @@ class Transport:
                 payload = self._read(reply, deadline)
         except (requests.RequestException, HTTPError, OSError) as error:
             timed_out = isinstance(error, (requests.ReadTimeout, ReadTimeoutError))
-            raise UnavailableError("no reply in time" if timed_out else _root_cause(error)) from None
-        return Reply(reply.status_code, reply.headers, self._auth.hide(payload))
+            trouble = "no reply in time" if timed_out else self._auth.hide(_root_cause(error))
+        else:
+            said = CaseInsensitiveDict((name, self._auth.hide(value)) for name, value in reply.headers.items())
+            return Reply(reply.status_code, said, self._auth.hide(payload))
+        # Out here it has no context: the library's own errors quote what came, and that may be the key.
+        raise UnavailableError(trouble)
 
     def abort(self) -> None:
         """End the requests in flight; each raises :class:`UnavailableError` in its own thread."""
@@ -95,21 +104,24 @@ class Transport:
 
     def _read(self, reply: requests.Response, deadline: float) -> bytes:
         """The reply's body, bounded in bytes (also when it is packed) and in time (also when it drips)."""
-        payload = bytearray()
-        # Not iter_content: that waits for a whole chunk, and so for ever where the reply drips.
-        while chunk := reply.raw.read1(64 * 1024, decode_content=True):
-            payload += chunk
-            if len(payload) > MAX_REPLY_BYTES:
-                raise ProtocolError(f"the reply is over {MAX_REPLY_BYTES:,} bytes", http_status=reply.status_code)
-            if self._clock() > deadline:
-                raise UnavailableError("the reply did not end in time", http_status=reply.status_code)
-        return bytes(payload)
+        # Absurdly large ones go to disk: freed, their memory would stay with the allocator, once for every thread.
+        with SpooledTemporaryFile(MAX_REPLY_BYTES_IN_MEMORY) as payload:
+            # Not iter_content: that waits for a whole chunk, and so for ever where the reply drips.
+            while chunk := reply.raw.read1(64 * 1024, decode_content=True):
+                payload.write(chunk)
+                if payload.tell() > MAX_REPLY_BYTES:
+                    raise ProtocolError(f"the reply is over {MAX_REPLY_BYTES:,} bytes", http_status=reply.status_code)
+                if self._clock() > deadline:
+                    raise UnavailableError("the reply did not end in time", http_status=reply.status_code)
+            payload.seek(0)
+            return payload.read()
 
 
 class AbortableAdapter(HTTPAdapter):
     """Keeps sight of its connections, so that :meth:`abort` can end what waits on them."""
 
     def __init__(self, connections: int) -> None:
+        self._pools: weakref.WeakSet[Any] = weakref.WeakSet()
         self._connections: weakref.WeakSet[Any] = weakref.WeakSet()
         self._lock = threading.Lock()
         super().__init__(pool_connections=1, pool_maxsize=connections, pool_block=True)
@@ -118,6 +130,7 @@ class AbortableAdapter(HTTPAdapter):
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
         if not isinstance(pool.ConnectionCls, partial):
             pool.ConnectionCls = partial(self._connect, pool.ConnectionCls)
+            self._pools.add(pool)
         return pool
 
     def _connect(self, connection_class: Any, **kwargs: Any) -> Any:
@@ -125,6 +138,12 @@ class AbortableAdapter(HTTPAdapter):
         with self._lock:
             self._connections.add(connection)
         return connection
+
+    def close(self) -> None:
+        """Close idle connections here and now: urllib3 does when the last error that names their pool is forgotten."""
+        for pool in list(self._pools):
+            pool.close()
+        super().close()
 
     def abort(self) -> None:
         """End every request in flight: each raises a connection error in its own thread."""
@@ -157,16 +176,18 @@ class ApiKeyAuth(AuthBase):
     def __repr__(self) -> str:
         return "ApiKeyAuth(***)"
 
-    def hide(self, payload: bytes) -> bytes:
-        """A reply that cannot show the key, should anything on the way echo it."""
-        return payload.replace(self._api_key.encode(), b"***")
+    def hide(self, said: AnyStr) -> AnyStr:
+        """What a reply says without the key, should anything on the way echo it."""
+        if isinstance(said, str):
+            return said.replace(self._api_key, "***")
+        return said.replace(self._api_key.encode(), b"***")
 
 
 def _root_cause(error: BaseException) -> str:
-    """Innermost reason; the outer layers repeat URLs and object addresses."""
+    """Innermost reason, without a proxy's password; the outer layers repeat URLs and object addresses."""
     inner = next((arg for arg in error.args if isinstance(arg, BaseException)), None)
     reason = getattr(error, "reason", None)
     deeper = reason if isinstance(reason, BaseException) else inner or error.__cause__
     if deeper is not None:
         return _root_cause(deeper)
-    return str(error).rpartition(": ")[2] or type(error).__name__
+    return re.sub("//[^/]*@", "//", str(error).rpartition(": ")[2]) or type(error).__name__

@@ -86,7 +86,15 @@ class TestHost:
 
     @pytest.mark.parametrize(
         "host",
-        [f"https://:{API_KEY}@proxy.test", f"ftp://user:{API_KEY}@proxy.test", f"proxy.test?key={API_KEY}", "a.test#b"],
+        [
+            f"https://:{API_KEY}@proxy.test",
+            f"ftp://user:{API_KEY}@proxy.test",
+            f"proxy.test?key={API_KEY}",
+            "a.test#b",
+            "a\nb.test",
+            "a\x1b[31mb.test",
+            "a.test/\u202eb",
+        ],
     )
     def test_that_carries_more_is_refused_unseen(self, connect: Connect, host: str) -> None:
         connect(host=host)

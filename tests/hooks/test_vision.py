@@ -4,7 +4,9 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from importlib import import_module
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,11 +14,18 @@ import pytest
 import requests_mock as mocking
 from requests.exceptions import ConnectTimeout
 
+from airflow_provider_yandex_vision.hooks.connection import VisionConnection
 from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
 from airflow_provider_yandex_vision.vision import Image, VisionClient
-from airflow_provider_yandex_vision.vision.errors import AuthenticationError, ConfigurationError, ThrottledError
+from airflow_provider_yandex_vision.vision.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ThrottledError,
+    UnavailableError,
+)
 from tests.hooks.conftest import CONN_ID, Connect
-from tests.loopback import serving
+from tests.hostile import FORGERY, forges
+from tests.loopback import serving, tls_context
 from tests.pictures import image, images
 from tests.secrets import API_KEY
 
@@ -87,14 +96,37 @@ class TestConnection:
         OtherSource(CONN_ID).get_conn()
         assert redact(f"Api-Key {key}!") == "Api-Key ***!"
 
-    def test_in_clear_is_warned_of_once(self, connect: Connect, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_in_clear_is_warned_of_once_however_many_requests_there_are(
+        self, connect: Connect, requests_mock: mocking.Mocker, capfd: pytest.CaptureFixture[str]
+    ) -> None:
         connect(host="http://proxy.test")
+        requests_mock.post("http://proxy.test/vision/v1/batchAnalyze", json=count_specs)
         hook = YandexVisionHook(CONN_ID)
-        for _ in range(3):
-            hook.get_conn()
+        hook.batch_analyze([image("memory://a")])
+        assert len(list(hook.copy_search(images(20)))) == 20
+        assert requests_mock.call_count == 4
         assert "".join(capfd.readouterr()).count(IN_CLEAR) == 1
 
-    @pytest.mark.parametrize("host", ["http://127.0.0.1:8080", "https://proxy.test"])
+    def test_is_verified_whatever_its_extra_says(self, connect: Connect, tmp_path: Path) -> None:
+        heads: list[str] = []
+        wishes = {**dict.fromkeys(("verify", "ssl_verify", "verify_ssl", "check_certificate"), False), "insecure": True}
+        with serving(lambda connection: None, tls=tls_context(tmp_path / "ca.pem"), heads=heads) as url:
+            connect(host=url, extra=wishes)
+            with pytest.raises(UnavailableError, match="certificate"):
+                YandexVisionHook(CONN_ID).batch_analyze([image("memory://a")])
+        assert heads == []
+
+    def test_is_shown_by_nothing_that_holds_its_key(self, hook: YandexVisionHook) -> None:
+        client = hook.get_conn()
+        connection = VisionConnection.read(hook.get_connection(CONN_ID))
+        with closing(hook.search([])) as search:
+            for holder in (hook, client, client._transport, client._transport._auth, connection, search):
+                fields = {} if holder is client._transport._auth or holder is connection else vars(holder)
+                assert API_KEY not in f"{holder} {holder!r} {fields}"
+
+    @pytest.mark.parametrize(
+        "host", ["http://127.0.0.1:8080", "http://localhost", "http://[::1]:8080", "https://proxy.test"]
+    )
     def test_that_nobody_can_overhear_is_not_warned_of(
         self, connect: Connect, capfd: pytest.CaptureFixture[str], host: str
     ) -> None:
@@ -247,6 +279,15 @@ class TestTestConnection:
     def test_never_raises(self, hook: YandexVisionHook, requests_mock: mocking.Mocker, error: Exception) -> None:
         requests_mock.post(URL, exc=error)
         assert hook.test_connection()[0] is False
+
+    @pytest.mark.parametrize(
+        "reply", [{"exc": RuntimeError(FORGERY)}, {"status_code": 401, "json": {"message": FORGERY}}]
+    )
+    def test_says_in_one_line_what_others_say_in_many(
+        self, hook: YandexVisionHook, requests_mock: mocking.Mocker, reply: dict[str, Any]
+    ) -> None:
+        requests_mock.post(URL, **reply)
+        assert not forges(hook.test_connection()[1])
 
     @pytest.mark.parametrize(
         ("fields", "message"),

@@ -75,6 +75,18 @@ def test_too_many_pixels_are_scaled_down_until_they_fit() -> None:
     assert converted.width / converted.height == pytest.approx(4 / 3, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("size", "limits", "fitting"),
+    [((1, 20_000), Limits(max_pixels=5_000), (1, 5_000)), ((70_000, 140), Limits(), (65_500, 131))],
+    ids=["more pixels than allowed in one column", "longer than JPEG can be"],
+)
+def test_a_thin_picture_is_scaled_down_until_it_fits(
+    size: tuple[int, int], limits: Limits, fitting: tuple[int, int]
+) -> None:
+    thin = encoded(Image.new("1", size), "TIFF", compression="group4")
+    assert decoded(to_accepted(thin, limits)).size == fitting
+
+
 def test_too_many_bytes_are_scaled_down_until_they_fit() -> None:
     noise = Image.effect_noise((1200, 900), 90).convert("RGB")
     converted = to_accepted(encoded(noise, "PNG"), Limits(max_image_bytes=60_000))

@@ -12,6 +12,7 @@ from airflow_provider_yandex_vision.images import list_images
 from airflow_provider_yandex_vision.vision import ConfigurationError, ImageUnreadableError, Limits
 from airflow_provider_yandex_vision.vision.checks import read_checked
 from airflow_provider_yandex_vision.vision.errors import NoImagesError
+from tests.hostile import FORGERY, forges, told
 from tests.images.conftest import BUCKET
 from tests.pictures import png
 
@@ -134,6 +135,12 @@ def test_a_url_without_pictures_fails_and_names_it(s3: Any, nothing: str) -> Non
     with pytest.raises(NoImagesError, match="has no pictures") as caught:
         list_images(f"s3://storage@{BUCKET}/{nothing}")
     assert nothing in str(caught.value)
+
+
+def test_a_name_that_forges_logs_is_told_in_one_line(s3: Any) -> None:
+    with pytest.raises(NoImagesError, match="has no pictures") as caught:
+        list_images(f"s3://storage@{BUCKET}/{FORGERY}")
+    assert not any(map(forges, told(caught.value)))
 
 
 def test_a_bucket_that_does_not_exist_fails_and_names_it(s3: Any) -> None:

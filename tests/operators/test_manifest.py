@@ -29,6 +29,12 @@ def test_a_lost_image_or_one_counted_twice_is_an_error(selection: Selection, wro
         check_sum({**MANIFEST, **wrong}, selection)
 
 
+def test_a_miscount_does_not_quote_the_web(selection: Selection) -> None:
+    with pytest.raises(CountError) as caught:
+        check_sum({**MANIFEST, "images": 6, "results": [{"title": "Buy now"}]}, selection)
+    assert "Buy now" not in str(caught.value)
+
+
 def test_some_failed_images_are_no_failure_unless_it_was_asked_for() -> None:
     assert failure(MANIFEST, any_failed=False) is None
     assert "1 of 4 images failed; their rows in t say why" in str(failure(MANIFEST, any_failed=True))

@@ -35,10 +35,11 @@ class Proxy:
                 far = socket.create_connection(self._target)
                 self._open += [near, far]
                 for ends in ((near, far), (far, near)):
-                    threading.Thread(target=_pump, args=ends, daemon=True).start()
+                    threading.Thread(target=pump, args=ends, daemon=True).start()
 
 
-def _pump(source: socket.socket, sink: socket.socket) -> None:
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    """Pass bytes on until there are no more."""
     with suppress(OSError):
         while data := source.recv(65536):
             sink.sendall(data)

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Engine
 
 from airflow_provider_yandex_vision.sinks import ResultTable, Run, SearchedImage
 from airflow_provider_yandex_vision.vision.messages import CopyMatch, CopySearchResult, Status
+from tests.hostile import CODE, FORGERY
 from tests.sinks.samples import (
     FIRST_RUN,
     MONDAY,
@@ -33,9 +34,10 @@ HOSTILE = {
     "emoji": "👩‍👩‍👧 🏳️‍🌈",
     "right to left": "\u202e\u05e9\u05dc\u05d5\u05dd\u202c",
     "lone surrogate": "\ud83dx",
-    "formula": "=cmd|'/c calc'!A1",
     "lines": "a\r\nb\tc",
     "long": "ж" * 100_000,
+    "forgery": FORGERY,
+    **CODE,
 }
 
 
@@ -191,6 +193,16 @@ class TestKnown:
         assert second.known([SHA]) == {}
         assert second.known([SHA], timedelta(hours=23)) == {}
         assert second.known([SHA], timedelta(hours=25)).keys() == {SHA}
+        assert table.known([SHA], timedelta(hours=23)).keys() == {SHA}, "of its own run, whatever the age"
+
+    def test_an_answer_is_fresh_for_less_than_the_whole_time(self, engine: Engine, table: ResultTable) -> None:
+        table.write([found("s3://b/1", sha256=SHA)])
+        a_day_later = ResultTable(engine, table.name, SECOND_RUN, now=lambda: TUESDAY)
+        assert a_day_later.known([SHA], timedelta(days=1)) == {}
+
+    def test_only_what_was_asked_for_is_known(self, table: ResultTable) -> None:
+        table.write([found("s3://b/1", "page", sha256=SHA), found("s3://b/2", "page", sha256="f" * 64)])
+        assert table.known([SHA]).keys() == {SHA}
 
     @pytest.mark.parametrize("run", [Run("other", FIRST_RUN.run_id, "search"), Run("copies", "other", "search")])
     def test_run_ids_are_told_apart_by_their_dag(self, engine: Engine, table: ResultTable, run: Run) -> None:
@@ -237,6 +249,7 @@ class TestCounts:
         other.write([found("s3://b/0")])
         table.write([found("s3://b/1"), unanswered("s3://b/2", "rejected"), unanswered("s3://b/3", "failed")])
         assert (table.committed(), other.committed()) == (2, 1)
+        assert ResultTable(engine, table.name, replace(FIRST_RUN, task_id="other")).committed() == 0
 
 
 @pytest.mark.parametrize("url", ["sqlite", "postgresql", "mysql"], indirect=True)

@@ -62,6 +62,11 @@ def test_a_missing_table_is_told_where_none_shall_be_created(engine: Engine, nam
         ResultTable(engine, name, FIRST_RUN).prepare(create=False)
 
 
+def test_both_missing_tables_are_told_where_none_shall_be_created(engine: Engine, name: str) -> None:
+    with pytest.raises(TableError, match=f"lacks {name}, {name}_matches: create"):
+        ResultTable(engine, name, FIRST_RUN).prepare(create=False)
+
+
 def test_a_table_of_another_shape_is_told_with_its_missing_columns(engine: Engine, name: str) -> None:
     with engine.begin() as connection:
         connection.execute(text(f"CREATE TABLE {name} (image_id CHAR(64) PRIMARY KEY, image_uri TEXT, status TEXT)"))

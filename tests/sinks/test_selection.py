@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import tracemalloc
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -148,6 +149,20 @@ class TestBudget:
     def test_an_image_goes_out_before_the_listing_ends(self, table: ResultTable) -> None:
         endless = map(image, itertools.count())
         assert next(iter(Selection(endless, table, max_images=1))).uri == "0"
+
+
+def test_the_log_says_how_many_are_skipped_and_why(
+    table: ResultTable, second: ResultTable, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    table.write([found(str(n), etag="e") for n in range(1500)])
+    second.write([found("done")])
+    listing = [image(uri, "e") for uri in ("done", *range(2000))]
+    select(second, listing, recheck_after=9 * DAY, max_images=101)
+    assert [record.getMessage() for record in caplog.records if record.name.endswith("sinks.selection")] == [
+        "This run goes on: 1 images were done by earlier attempts and are skipped",
+        "Listed 2,001 images; skipped 1 done in this run, 1,500 unchanged since their last search; 400 over max_images",
+    ]
 
 
 def test_memory_does_not_grow_with_the_listing(table: ResultTable, second: ResultTable) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -10,7 +12,8 @@ from sqlalchemy.schema import CreateTable
 from airflow_provider_yandex_vision.sinks import ResultTable
 from airflow_provider_yandex_vision.sinks.tables import Tables
 from airflow_provider_yandex_vision.vision.errors import TableError
-from tests.sinks.samples import FIRST_RUN, found, select_rows
+from airflow_provider_yandex_vision.vision.messages import CopySearchResult
+from tests.sinks.samples import FIRST_RUN, MONDAY, found, select_rows
 
 PROMISED = {
     "images": "image_id image_uri status copy_count match_count error_code error_message content_sha256 etag size_bytes"
@@ -66,6 +69,28 @@ def test_postgresql_keeps_moments() -> None:
     dialect: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     ddl = str(CreateTable(Tables.named("copies").images).compile(dialect=dialect))
     assert "searched_at TIMESTAMP WITH TIME ZONE" in ddl
+
+
+@pytest.fixture
+def far_east(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The machine's own time zone is not UTC."""
+    monkeypatch.setenv("TZ", "Asia/Vladivostok")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("far_east")
+def test_moments_are_kept_in_utc_whatever_the_time_zone_of_the_machine(engine: Engine, table: ResultTable) -> None:
+    before = datetime.now(timezone.utc)
+    table.write([found("s3://b/1"), CopySearchResult("s3://b/2", "failed")])
+    kept = ResultTable(engine, table.name, FIRST_RUN).lookup(["s3://b/1", "s3://b/2"])
+    assert kept["s3://b/1"].searched_at == MONDAY
+    assert before <= kept["s3://b/2"].searched_at <= datetime.now(timezone.utc)
+    ((stored,), *_) = select_rows(engine, table.name, "searched_at")
+    if engine.dialect.name != "postgresql":  # which keeps moments, and shows them as the session likes
+        assert str(stored).startswith("2026-01-05 12:30:15.123456")
 
 
 def test_a_moment_comes_back_to_the_microsecond_in_utc(table: ResultTable) -> None:

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import json
+import socket
+import ssl
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +15,14 @@ import requests_mock
 from airflow_provider_yandex_vision.vision.checks import CheckedImage, Limits, read_checked
 from airflow_provider_yandex_vision.vision.client import VisionClient
 from airflow_provider_yandex_vision.vision.errors import ServiceError
+from tests.loopback import reply, tls_context
 from tests.pictures import image
 from tests.secrets import API_KEY
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 URL = "https://vision.api.cloud.yandex.net/vision/v1/batchAnalyze"
 NO_COPIES: dict[str, Any] = {"results": [{"imageCopySearch": {}}]}
+ONE_RESULT = reply(json.dumps({"results": [NO_COPIES]}).encode())
 
 
 @pytest.fixture
@@ -35,6 +41,18 @@ def session(service: requests_mock.Adapter) -> Iterator[requests.Session]:
 @pytest.fixture
 def client(session: requests.Session) -> VisionClient:
     return VisionClient(API_KEY, session=session, now=lambda: NOW)
+
+
+@pytest.fixture
+def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """Trusted only where the environment says ``ca.pem``, which it does not yet."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    return tls_context(tmp_path / "ca.pem")
+
+
+def answer(connection: socket.socket) -> None:
+    connection.sendall(ONE_RESULT)
 
 
 def checked(*uris: str) -> list[CheckedImage]:

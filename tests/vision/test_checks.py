@@ -200,9 +200,9 @@ class TestRow:
 
     @pytest.mark.parametrize(
         ("error", "status"),
-        [(ImageRejectedError("too large", "TOO_LARGE"), "rejected"), (ImageUnreadableError("no answer"), "failed")],
+        [(ImageRejectedError("too large", "TOO_LARGE"), "rejected"), (ImageUnreadableError("no\nanswer"), "failed")],
     )
     def test_of_an_image_never_sent_says_why(self, error: ImageError, status: str) -> None:
         row = result_of(image("memory://a"), error, NOW)
-        assert (row.status, row.error_code, row.error_message) == (status, error.code, str(error))
+        assert (row.status, row.error_code, row.error_message) == (status, error.code, error.message)
         assert (row.size, row.etag, row.copy_count, row.searched_at) == (len(png("memory://a")), "v1", None, NOW)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import socket
 import ssl
 import threading
@@ -12,15 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import trustme
+import requests
 
 from airflow_provider_yandex_vision.vision.client import VisionClient
 from airflow_provider_yandex_vision.vision.errors import UnavailableError
 from tests.loopback import reply, serving
 from tests.secrets import API_KEY
-from tests.vision.conftest import NO_COPIES, checked, error_of
-
-ONE_RESULT = reply(json.dumps({"results": [NO_COPIES]}).encode())
+from tests.vision.conftest import ONE_RESULT, answer, checked, error_of
 
 
 class TestConnection:
@@ -40,20 +37,33 @@ class TestConnection:
         assert len(set(peers)) == 1
 
     def test_goes_through_the_proxy_of_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        with serving(lambda connection: connection.sendall(ONE_RESULT)) as proxy:
+        with serving(answer) as proxy:
             monkeypatch.setenv("HTTP_PROXY", proxy)
             client = VisionClient(API_KEY, host="http://vision.test")
             assert client.batch_analyze(checked("memory://a"))[0].status == "none"
 
-    def test_trusts_the_certificates_of_the_environment(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        authority, tls = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        authority.issue_cert("localhost").configure_cert(tls)
-        authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-        with serving(lambda connection: connection.sendall(ONE_RESULT), tls=tls) as url:
+    @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+    def test_trusts_the_certificates_of_the_environment(
+        self, tls: ssl.SSLContext, variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with serving(answer, tls=tls) as url:
             assert "certificate" in error_of(VisionClient(API_KEY, host=url)).message
-            monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+            monkeypatch.setenv(variable, str(tmp_path / "ca.pem"))
             client = VisionClient(API_KEY, host=url)
             assert client.batch_analyze(checked("memory://a"))[0].status == "none"
+
+    def test_is_verified_whatever_others_have_switched_off(
+        self, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+            monkeypatch.setenv(name, "")
+        monkeypatch.setenv("PYTHONHTTPSVERIFY", "0")
+        heads: list[str] = []
+        with serving(answer, tls=tls, heads=heads) as url, requests.Session() as session:
+            session.verify = False
+            for client in (VisionClient(API_KEY, host=url), VisionClient(API_KEY, host=url, session=session)):
+                assert "certificate" in error_of(client).message
+        assert heads == []
 
     def test_that_ends_before_the_reply_does_is_no_reply(self) -> None:
         def cut_short(connection: socket.socket) -> None:

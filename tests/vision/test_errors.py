@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 import re
 
 import pytest
@@ -9,10 +11,14 @@ from airflow_provider_yandex_vision.vision import errors
 from airflow_provider_yandex_vision.vision.errors import (
     GRPC_CODES,
     ConfigurationError,
+    ImageRejectedError,
+    ImageUnreadableError,
     ServiceError,
     ThrottledError,
     YandexVisionError,
+    printable,
 )
+from tests.hostile import FORGERY, LINES, MARKERS, TERMINAL, forges
 
 
 def drawn_tree() -> dict[str, str | None]:
@@ -61,3 +67,49 @@ def test_codes_have_the_names_of_the_standard() -> None:
 )
 def test_an_error_of_the_service_says_all_that_is_known(error: ServiceError, text: str) -> None:
     assert str(error) == text
+
+
+class TestPrintable:
+    @pytest.mark.parametrize("letter", [*LINES, *TERMINAL, "\n", "\0", "\ud800"])
+    def test_escapes_what_moves_the_cursor_and_what_is_no_text(self, letter: str) -> None:
+        assert printable(f"a{letter}b") == (f"a{letter}b" if letter.isprintable() else f"a{ascii(letter)[1:-1]}b")
+        assert not forges(printable(letter))
+
+    @pytest.mark.parametrize("marker", MARKERS)
+    def test_breaks_the_marks_that_fold_a_log(self, marker: str) -> None:
+        for text in (marker, f"a{marker}b", marker * 2, f" INFO - {marker}"):
+            assert not forges(printable(text))
+
+    @pytest.mark.parametrize("text", ["", "снимок 🐈.jpg", "s3://b/a b::group", "C:\\new", "100 % {0}"])
+    def test_leaves_other_text_alone(self, text: str) -> None:
+        assert printable(text) == text
+
+    def test_twice_is_the_same_as_once(self) -> None:
+        assert printable(printable(FORGERY)) == printable(FORGERY)
+
+
+HOSTILE_ERRORS: list[YandexVisionError] = [
+    ConfigurationError(FORGERY),
+    ImageRejectedError(FORGERY, "BROKEN_IMAGE"),
+    ImageUnreadableError(FORGERY),
+    ServiceError(FORGERY),
+    ThrottledError("busy", http_status=429, code=FORGERY, request_id=FORGERY, trace_id=FORGERY, uris=[FORGERY]),
+]
+
+
+@pytest.mark.parametrize("error", HOSTILE_ERRORS, ids=lambda error: type(error).__name__)
+class TestErrorOfOthersWords:
+    def test_is_one_line_that_can_be_printed(self, error: YandexVisionError) -> None:
+        assert not forges(str(error)), str(error)
+        assert repr(error).isprintable()
+
+    def test_has_the_words_as_they_came(self, error: YandexVisionError) -> None:
+        assert error.message in (FORGERY, "busy")
+
+    def test_is_the_same_in_another_process(self, error: YandexVisionError) -> None:
+        for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+            assert (type(twin), str(twin), vars(twin)) == (type(error), str(error), vars(error))
+
+
+def test_an_error_without_words_has_no_text() -> None:
+    assert str(YandexVisionError()) == ""

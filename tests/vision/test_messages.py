@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_yandex_vision.vision.messages import (
+    PIECE_BYTES,
     CopyMatch,
     CopySearchResult,
     RequestBody,
@@ -15,6 +19,7 @@ from airflow_provider_yandex_vision.vision.messages import (
     encode_spec,
 )
 from tests.pictures import without_comma
+from tests.texts import ANY_TEXT, FILE_NAMES, text_with
 
 
 class TestRequest:
@@ -43,6 +48,13 @@ class TestRequest:
     def test_knows_its_length_without_being_joined(self, specs: int) -> None:
         body = RequestBody([encode_spec(b"content", "image/png")] * specs, "folder")
         assert len(body) == len(b"".join(body))
+
+    def test_goes_in_pieces_that_a_slow_line_can_take_one_by_one(self) -> None:
+        body = RequestBody([encode_spec(bytes(PIECE_BYTES), "image/png"), encode_spec(b"small", "image/png")])
+        opening, large, rest, small, end = body
+        assert len(large) == PIECE_BYTES > len(rest) > len(small)
+        assert b"".join((opening, large, rest, small, end)) == b"".join(body)
+        assert json.loads(b"".join(body))["analyzeSpecs"][0]["content"] == base64.b64encode(bytes(PIECE_BYTES)).decode()
 
     def test_can_be_sent_again(self) -> None:
         body = RequestBody([encode_spec(b"content", "image/png")])
@@ -73,6 +85,17 @@ def test_the_domain_of_a_page_comes_out_right(url: str, domain: str) -> None:
     assert domain_of(url) == domain
 
 
+@given(text_with("htps:/.@[]?#%"))
+def test_any_text_has_a_domain_or_none(url: str) -> None:
+    assert domain_of(clean(url)) == clean(domain_of(clean(url)))
+
+
+@given(ANY_TEXT)
+def test_any_text_is_clean_after_cleaning_and_clean_text_is_left_alone(text: str) -> None:
+    assert b"\0" not in clean(text).encode()
+    assert clean(clean(text)) == clean(text)
+
+
 def test_clean_text_keeps_whole_surrogate_pairs() -> None:
     assert clean("\ud83d\udc08 \ud83d \0") == "🐈 \ufffd \ufffd"
 
@@ -96,6 +119,26 @@ class TestResult:
     def test_of_an_image_never_sent_survives_json_too(self) -> None:
         result = CopySearchResult("memory://a", "failed", error_code="UNREADABLE", error_message="gone")
         assert CopySearchResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+
+    @given(
+        st.builds(
+            CopySearchResult,
+            uri=FILE_NAMES,
+            copy_count=...,
+            matches=st.lists(
+                st.builds(CopyMatch, *[ANY_TEXT.map(clean)] * 4, st.integers(), st.just("")), max_size=3
+            ).map(tuple),
+            error_message=st.none() | ANY_TEXT,
+            size=...,
+            searched_at=st.none() | st.datetimes(timezones=st.just(timezone.utc)),
+        )
+    )
+    def test_of_any_values_is_what_every_database_stores_as_json(self, result: CopySearchResult) -> None:
+        stored = json.dumps(result.to_dict(), ensure_ascii=False).encode()
+        assert b"\\u0000" not in stored
+        assert CopySearchResult.from_dict(json.loads(stored)) == replace(
+            result, uri=clean(result.uri), error_message=result.error_message and clean(result.error_message)
+        )
 
     def test_is_told_in_plain_values(self) -> None:
         plain = self.RESULT.to_dict()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import combinations, pairwise
+from typing import NamedTuple, NoReturn
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from airflow_provider_yandex_vision.vision.pacing import Backoff, Pacer
+from airflow_provider_yandex_vision.vision.pacing import AdaptiveRate, Backoff, Pacer
 
 
 class Time:
@@ -67,6 +70,23 @@ def test_throttling_pauses_everybody_for_as_long_as_the_service_asked(time: Time
     assert time.now - before >= 7
 
 
+def test_who_wakes_minds_what_others_did_meanwhile(time: Time) -> None:
+    def sleep(seconds: float) -> None:
+        time.sleep(seconds)
+        if meanwhile:
+            meanwhile.pop(0)()
+
+    pacer = Pacer(10, clock=time.clock, sleep=sleep, random=lambda: 0.5)
+    sent = [pacer.wait()]
+    meanwhile: list[Callable[[], object]] = [
+        lambda: pacer.throttled(sent[0], retry_after=7),
+        lambda: sent.append(pacer.wait()),
+    ]
+    sent.append(pacer.wait())
+    made_up_for = Pacer.CATCH_UP_SECONDS
+    assert [at - sent[0] for at in sent] == pytest.approx([0, 7.1, 7.1 + 1 / 7 - made_up_for])
+
+
 def test_a_retry_after_of_hours_is_cut(time: Time) -> None:
     pacer = pacer_of(time, 10)
     pacer.throttled(pacer.wait(), retry_after=36_000)
@@ -76,10 +96,10 @@ def test_a_retry_after_of_hours_is_cut(time: Time) -> None:
 def test_without_retry_after_the_pause_is_full_jitter_that_grows(time: Time) -> None:
     pacer = pacer_of(time, 10, jitter=lambda: 1.0)
     pauses = []
-    for _ in range(4):
+    for _ in range(8):
         pacer.throttled(pacer.wait())
         pauses.append(pacer.pause_left)
-    assert pauses == [0.5, 1.0, 2.0, 4.0]
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
 
 
 def test_a_success_ends_the_growth_of_pauses(time: Time) -> None:
@@ -114,6 +134,40 @@ def test_the_rate_comes_back_slowly(time: Time) -> None:
     while time.now - started < 10:
         pacer.succeeded(pacer.wait())
     assert 7.2 < pacer.requests_per_second < 8
+
+
+class TestAdaptiveRate:
+    def test_is_cut_deeply_at_first_and_while_throttling_goes_on(self) -> None:
+        rate = AdaptiveRate(100)
+        rate.throttled(sent_at=1000, now=1001)
+        assert rate.current == pytest.approx(70)
+        rate.throttled(sent_at=1002, now=1004)
+        assert rate.current == pytest.approx(49)
+
+    def test_is_cut_gently_after_a_calm_time(self) -> None:
+        rate = AdaptiveRate(100)
+        rate.throttled(sent_at=1000, now=1001)
+        rate.throttled(sent_at=1002, now=1004.1)
+        assert rate.current == pytest.approx(63)
+
+    def test_never_falls_below_a_thousandth(self) -> None:
+        rate = AdaptiveRate(100)
+        for now in range(100):
+            rate.throttled(sent_at=now, now=now)
+        assert rate.current == 0.1
+
+    def test_grows_by_a_hundredth_a_second_from_the_cut_on(self) -> None:
+        rate = AdaptiveRate(100)
+        rate.throttled(sent_at=1000, now=1001)
+        rate.succeeded(sent_at=1002, now=1011)
+        assert rate.current == pytest.approx(77)
+
+    @pytest.mark.parametrize("sent_at", [1000, 1001])
+    def test_learns_nothing_from_a_request_sent_before_the_cut(self, sent_at: float) -> None:
+        rate = AdaptiveRate(100)
+        rate.throttled(sent_at=1000, now=1001)
+        rate.succeeded(sent_at, now=1011)
+        assert rate.current == pytest.approx(70)
 
 
 def test_a_backoff_is_full_jitter_below_an_exponential_bound() -> None:
@@ -186,3 +240,112 @@ def test_a_quota_is_used_in_full_without_a_storm(
     used, refused = simulate(clients, configured, quota=10)
     assert used >= least_used
     assert refused <= most_refused
+
+
+OK = -1.0
+MAX_PAUSE = 120.0
+ROUNDING = 1e-6
+
+
+class Event(NamedTuple):
+    at: float
+    is_request: bool
+    held_until: float
+    rate: float
+
+
+class Crowd:
+    """Callers who share a pacer: each waits, sends and hears how it went, until the script ends.
+
+    :param script: how many seconds each request takes, and ``OK`` or the ``retry_after`` it is throttled with.
+    :param oversleep: seconds that everybody wakes too late.
+    """
+
+    def __init__(
+        self, rate: float, script: Iterable[tuple[float, float | None]], callers: int, oversleep: float, jitter: float
+    ) -> None:
+        self.rate = rate
+        self.oversleep = oversleep
+        self.events: list[Event] = []
+        self._time = Time()
+        self._pacer = Pacer(
+            rate, max_pause=MAX_PAUSE, clock=self._time.clock, sleep=self._fall_asleep, random=lambda: jitter
+        )
+        self.play(script, callers)
+
+    def play(self, script: Iterable[tuple[float, float | None]], callers: int) -> None:
+        lines = iter(script)
+        turns = [(self._time.now, number, self._call(lines)) for number in range(callers)]
+        while turns:
+            self._time.now, number, caller = heapq.heappop(turns)
+            if (busy := next(caller, None)) is not None:
+                heapq.heappush(turns, (self._time.now + busy, number, caller))
+
+    def _call(self, lines: Iterator[tuple[float, float | None]]) -> Iterator[float]:
+        for seconds, says in lines:
+            sent_at = yield from self._wait()
+            self._note(is_request=True)
+            yield seconds
+            if says == OK:
+                self._pacer.succeeded(sent_at)
+            else:
+                self._pacer.throttled(sent_at, says)
+            self._note(asked=min(says or 0.0, MAX_PAUSE))
+
+    def _wait(self) -> Generator[float, None, float]:
+        for _ in range(1000):
+            try:
+                return self._pacer.wait()
+            except Asleep as asleep:
+                yield asleep.args[0] + self.oversleep
+        raise AssertionError("sleeping does not help")
+
+    def _note(self, *, is_request: bool = False, asked: float = 0.0) -> None:
+        held_until = self._time.now + max(asked, self._pacer.pause_left)
+        self.events.append(Event(self._time.now, is_request, held_until, self._pacer.requests_per_second))
+
+    @staticmethod
+    def _fall_asleep(seconds: float) -> NoReturn:
+        raise Asleep(seconds)
+
+
+CROWDS = st.builds(
+    Crowd,
+    rate=st.floats(0.02, 1000),
+    script=st.lists(
+        st.tuples(st.floats(0, 5), st.sampled_from([OK, None]) | st.floats(0, 500)), min_size=10, max_size=40
+    ),
+    callers=st.integers(1, 8),
+    oversleep=st.floats(0, 0.1),
+    jitter=st.floats(0, 1, exclude_max=True),
+)
+
+
+@given(CROWDS)
+def test_no_stretch_of_time_sees_more_requests_than_the_rate_has_for_it_and_for_a_late_wake(crowd: Crowd) -> None:
+    requests = [event.at for event in crowd.events if event.is_request]
+    for (before, first), (after, last) in combinations(enumerate(requests), 2):
+        most = crowd.rate * (last - first + Pacer.CATCH_UP_SECONDS) + 1
+        assert after - before + 1 <= most + ROUNDING
+
+
+@given(CROWDS)
+def test_nobody_goes_before_a_pause_is_over(crowd: Crowd) -> None:
+    held_until = 0.0
+    for event in crowd.events:
+        assert not event.is_request or event.at >= held_until - ROUNDING
+        held_until = max(held_until, event.held_until)
+
+
+@given(CROWDS)
+def test_somebody_goes_when_the_longest_pause_or_the_longest_interval_is_over(crowd: Crowd) -> None:
+    longest = max(MAX_PAUSE, 1 / min(event.rate for event in crowd.events)) + crowd.oversleep
+    assert max(after.at - before.at for before, after in pairwise(crowd.events)) <= longest + ROUNDING
+
+
+@given(CROWDS)
+@example(Crowd(1000, [(0.1, None)] * 40, callers=1, oversleep=0, jitter=0))
+def test_the_rate_is_never_above_what_was_configured_and_comes_back_to_it_in_minutes_of_calm(crowd: Crowd) -> None:
+    crowd.play([(1.0, OK)] * 700, callers=1)
+    assert max(event.rate for event in crowd.events) <= crowd.rate == crowd.events[-1].rate
+    assert min(event.rate for event in crowd.events) >= crowd.rate / 1000

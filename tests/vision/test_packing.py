@@ -36,6 +36,37 @@ def test_every_image_is_in_one_request_in_order_and_every_request_is_within_the_
         assert len(RequestBody([image.spec for image in batch], "f" * 50)) <= max_request_bytes
 
 
+STEPS = st.integers(50, 3000) | st.sampled_from(["take", "take what there is", "halve"])
+
+
+@given(st.lists(STEPS, min_size=20, max_size=80), st.integers(0, 10_000))
+def test_nothing_is_lost_doubled_or_out_of_turn_while_refused_requests_come_back_in_halves(
+    steps: list[int | str], max_request_bytes: int
+) -> None:
+    packer = Packer(max_request_bytes)
+    added: list[CheckedImage] = []
+    packed: list[CheckedImage] = []
+    halves: list[Batch] = []
+    batch: Batch | None = None
+    for step in [*steps, *["take what there is"] * len(steps)]:
+        if isinstance(step, int):
+            added.append(checked(step, len(added)))
+            packer.add(added[-1])
+        elif step == "halve" and batch and len(batch) > 1:
+            halves[:0] = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+            packer.add_batches(*halves[:2])
+            batch = None
+        elif batch := packer.take(partial=step == "take what there is"):
+            assert 1 <= len(batch) <= 8
+            assert len(batch) == 1 or len(RequestBody([each.spec for each in batch], "f" * 50)) <= max_request_bytes
+            if halves:
+                assert batch == halves.pop(0)
+            else:
+                packed += batch
+    assert packed == added
+    assert not halves
+
+
 def test_small_images_fill_requests() -> None:
     assert [len(batch) for batch in pack([100] * 20, 20_000_000)] == [8, 8, 4]
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from functools import partial
+from itertools import count
 from queue import SimpleQueue
 from typing import Any
 
@@ -71,6 +74,28 @@ def begin(call: Callable[..., None], *args: Any) -> Future[None]:
     return done
 
 
+def interrupted(moment: int, call: Callable[[], None]) -> bool:
+    """Call, with an exception as of a signal at a moment of those when Python looks for one: as a function begins,
+    and after a call of one in C. :return: False where it was over before."""
+
+    def count_down(_frame: object, happens: str, _arg: object) -> None:
+        nonlocal moment
+        moment -= happens in ("call", "c_return")
+        if not moment:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    profile = sys.getprofile()
+    sys.setprofile(count_down)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.setprofile(profile)
+    return False
+
+
 def plenty() -> Budget:
     return Budget(1000, 10**9)
 
@@ -130,6 +155,33 @@ class TestBudget:
         assert all(isinstance(one.exception(SECONDS), Stopped) for one in waiting)
         with pytest.raises(Stopped):
             budget.acquire(0)
+
+    def test_a_signal_at_any_moment_of_a_release_leaves_nobody_waiting(self) -> None:
+        for moment in count(1):
+            budget = Budget(1, 10)
+            budget.acquire(1)
+            waiting = begin(budget.acquire, 1)
+            eventually(partial(getattr, budget, "exhausted"))
+            if not interrupted(moment, partial(budget.release, images=1, size=1)):
+                break
+            budget.close()
+            assert isinstance(waiting.exception(SECONDS), Stopped | None)
+        assert moment > 3
+
+
+def test_a_signal_that_stops_a_reader_just_as_it_starts_another_stops_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading = Reading(images(0), plenty())
+    start = threading.Thread.start
+
+    def signalled(thread: threading.Thread) -> None:
+        if thread.name.startswith("vision-"):
+            reading.reader.stop()
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", signalled)
+    begin(reading.reader.widen).result(SECONDS)
+    assert len(reading.reader.threads) == 3
+    reading.stop()
 
 
 def test_every_image_is_read_once_and_the_end_is_told() -> None:

@@ -1,9 +1,18 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import astuple
+from functools import reduce
+from itertools import chain
+from operator import getitem
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_yandex_vision.vision.errors import ProtocolError
 from airflow_provider_yandex_vision.vision.messages import (
@@ -11,6 +20,16 @@ from airflow_provider_yandex_vision.vision.messages import (
     CopyMatch,
 )
 from airflow_provider_yandex_vision.vision.replies import decode_error, decode_reply
+from tests.texts import ANY_TEXT
+
+KEYS = st.sampled_from(
+    ["results", "error", "code", "message", "imageCopySearch", "copyCount", "topResults", "title", "pageUrl"]
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS | ANY_TEXT, inner, max_size=3),
+    max_leaves=8,
+)
 
 MATCH = {"imageUrl": "https://img.test/1.jpg", "pageUrl": "https://shop.test/1", "title": "T", "description": "D"}
 
@@ -170,33 +189,51 @@ class TestReply:
         ids=["empty", "html", "cut short", "not text", "deep", "long number"],
     )
     def test_that_is_not_json_is_refused(self, payload: bytes) -> None:
-        with pytest.raises(ProtocolError, match="not JSON"):
-            decode_reply(payload, 1)
-
-    @pytest.mark.parametrize("payload", [b"[]", b"null", b'"ok"', b"5", b'{"results": {}}', b'{"results": "x"}'])
-    def test_of_another_shape_is_refused(self, payload: bytes) -> None:
-        with pytest.raises(ProtocolError):
+        with pytest.raises(ProtocolError, match=r"^the reply is not JSON$"):
             decode_reply(payload, 1)
 
     @pytest.mark.parametrize(
-        "result",
+        ("payload", "reason"),
         [
-            None,
-            "found",
-            {"results": {}},
-            {"results": [None]},
-            annotated([]),
-            annotated("13"),
-            annotated({"topResults": {}}),
-            annotated({"topResults": ["https://a.test"]}),
-            annotated({"topResults": [None]}),
-            annotated({"topResults": [{"title": 5}]}),
-            annotated({"topResults": [{"pageUrl": ["https://a.test"]}]}),
+            (b"[]", "reply is not an object"),
+            (b"null", "reply is not an object"),
+            (b'{"results": [], "results": []}', "reply is not an object"),
+            (b'{"results": {}}', "results is not a list"),
+            (b'{"results": "x"}', "results is not a list"),
         ],
     )
-    def test_with_a_value_of_the_wrong_type_is_refused(self, result: Any) -> None:
-        with pytest.raises(ProtocolError):
+    def test_of_another_shape_is_refused(self, payload: bytes, reason: str) -> None:
+        with pytest.raises(ProtocolError, match=f"^{reason}$"):
+            decode_reply(payload, 1)
+
+    @pytest.mark.parametrize(
+        ("result", "reason"),
+        [
+            (None, "results[i] is not an object"),
+            ("found", "results[i] is not an object"),
+            ({"results": {}}, "results[i].results is not a list"),
+            ({"results": [None]}, "results[i].results[j] is not an object"),
+            ({"error": "no"}, "error is not an object"),
+            ({"error": {"code": "3"}}, "an error in the reply has a code or a message of the wrong type"),
+            (annotated([]), "imageCopySearch is not an object"),
+            (annotated("13"), "imageCopySearch is not an object"),
+            (annotated({"copyCount": []}), "copyCount is not a count"),
+            (annotated({"topResults": {}}), "topResults is not a list"),
+            (annotated({"topResults": ["https://a.test"]}), "topResults[k] is not an object"),
+            (annotated({"topResults": [None]}), "topResults[k] is not an object"),
+            (annotated({"topResults": [{"title": 5}]}), "a match has a field that is not text"),
+            (annotated({"topResults": [{"pageUrl": ["https://a.test"]}]}), "a match has a field that is not text"),
+        ],
+    )
+    def test_with_a_value_of_the_wrong_type_is_refused(self, result: Any, reason: str) -> None:
+        with pytest.raises(ProtocolError, match=f"^{re.escape(reason)}$"):
             decode_one(result)
+
+    def test_that_says_a_thing_twice_says_nothing(self) -> None:
+        """Which of two counts was meant?"""
+        twice = b'{"results": [{"results": [{"imageCopySearch": {"copyCount": "1", "copyCount": "2"}}]}]}'
+        with pytest.raises(ProtocolError, match="imageCopySearch is not an object"):
+            decode_reply(twice, 1)
 
 
 @pytest.mark.parametrize(
@@ -221,3 +258,89 @@ def test_an_error_body_is_understood_in_every_shape_seen(body: Any, expected: tu
 @pytest.mark.parametrize("payload", [b"", b"<html>502</html>", b"\xff\xfe", b"[" * 100_000])
 def test_an_error_body_that_is_not_json_says_nothing(payload: bytes) -> None:
     assert decode_error(payload) == (None, None)
+
+
+ANNOTATIONS = st.fixed_dictionaries(
+    {
+        "copyCount": st.integers(0, 2**63 - 1) | st.integers(0, 2**63 - 1).map(str),
+        "topResults": st.lists(st.fixed_dictionaries(dict.fromkeys(MATCH, ANY_TEXT)), max_size=2),
+    }
+)
+ERRORS = st.fixed_dictionaries({"code": st.integers(1, 20), "message": ANY_TEXT}, optional={"details": JSON})
+RESULTS = st.lists(
+    ANNOTATIONS.map(annotated) | st.builds(failed, st.sampled_from(["file", "feature"]), ERRORS),
+    min_size=1,
+    max_size=4,
+)
+AGAIN = " again"
+
+
+def is_storable(*texts: str | None) -> bool:
+    """:raises UnicodeEncodeError: there are lone surrogates."""
+    return b"\0" not in "".join(text or "" for text in texts).encode()
+
+
+def texts_of(answers: list[Answer]) -> Iterator[str]:
+    for answer in answers:
+        values = (answer.error_code, answer.error_message, *chain(*map(astuple, answer.matches)))
+        yield from (value for value in values if isinstance(value, str))
+
+
+def places(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Ways to every value inside."""
+    for key in tree if isinstance(tree, dict) else range(len(tree)) if isinstance(tree, list) else ():
+        yield (*path, key)
+        yield from places(tree[key], (*path, key))
+
+
+def mutated(tree: Any, path: tuple[Any, ...], mutation: str, value: Any) -> Any:
+    """A copy in which one value is gone, comes twice, or is another one."""
+    tree = deepcopy(tree)
+    parent, key = reduce(getitem, path[:-1], tree), path[-1]
+    if mutation == "replace":
+        parent[key] = value
+    elif mutation == "drop":
+        del parent[key]
+    elif isinstance(parent, list):
+        parent.insert(key, parent[key])
+    else:
+        parent[key + AGAIN] = parent[key]
+    return tree
+
+
+REPLIES = JSON | st.lists(JSON, max_size=3).map(lambda results: {"results": results})
+
+
+@given(st.binary() | REPLIES.map(lambda value: json.dumps(value).encode()), st.integers(0, 3))
+def test_anything_at_all_gives_an_answer_an_image_or_a_protocol_error(payload: bytes, expected: int) -> None:
+    assert is_storable(*decode_error(payload))
+    try:
+        answers = decode_reply(payload, expected)
+    except ProtocolError:
+        return
+    assert len(answers) == expected
+    assert is_storable(*texts_of(answers))
+
+
+@given(RESULTS, st.sampled_from(["drop", "double", "replace"]), JSON)
+def test_a_fault_anywhere_in_a_reply_costs_one_image_at_most_unless_the_length_is_wrong(
+    results: list[Any], mutation: str, value: Any
+) -> None:
+    answers = decode_reply(reply(*results), len(results))
+    for path in places(results):
+        faulty = mutated(results, path, mutation, value)
+        try:
+            after = decode_reply(reply(*faulty).replace(AGAIN.encode(), b""), len(results))
+        except ProtocolError:
+            assert len(results) in {1, len(faulty) + 1, len(faulty) - 1}
+        else:
+            assert len(after) == len(faulty)
+            assert [old == new for old, new in zip(answers, after, strict=True)].count(False) <= 1
+            assert is_storable(*texts_of(after))
+
+
+@given(RESULTS, st.data())
+def test_a_reply_cut_short_anywhere_is_refused(results: list[Any], data: st.DataObject) -> None:
+    payload = reply(*results)
+    with pytest.raises(ProtocolError, match="not JSON"):
+        decode_reply(payload[: data.draw(st.integers(0, len(payload) - 1))], len(results))

@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_yandex_vision.vision import (
     AuthenticationError,
@@ -247,9 +249,9 @@ class TestDuplicates:
 
 class TestPoison:
     @staticmethod
-    def refusing(poison: str) -> FakeService:
+    def refusing(*poison: str) -> FakeService:
         def refuse(uris: list[str]) -> Exception | None:
-            return InvalidRequestError("bad image", http_status=400) if poison in uris else None
+            return None if set(poison).isdisjoint(uris) else InvalidRequestError("bad image", http_status=400)
 
         return FakeService(refuse=refuse)
 
@@ -266,6 +268,22 @@ class TestPoison:
         assert sum(result.status == "none" for result in results.values()) == 79
         assert len(service.batches) <= 16
         assert set(service.answered.values()) == {1}
+
+    @given(count=st.integers(1, 24), numbers=st.sets(st.integers(0, 23)), window=st.integers(1, 4))
+    def test_any_poisoned_images_cost_themselves_and_at_most_6_requests_each(
+        self, count: int, numbers: set[int], window: int
+    ) -> None:
+        poison = {f"memory://{number}" for number in numbers if number < count}
+        service = self.refusing(*poison)
+        run = CopySearch(service, images(count), settings(window=window, linger=60.0))
+        watchdog = threading.Timer(5, run.close)
+        watchdog.start()
+        ended = sorted((result.uri, result.status) for result in run)
+        watchdog.cancel()
+        uris = sorted(f"memory://{number}" for number in range(count))
+        assert ended == [(uri, "rejected" if uri in poison else "none") for uri in uris]
+        assert set(service.answered.values()) <= {1}
+        assert len(service.batches) <= -(-count // 8) + 6 * len(poison)
 
     def test_a_server_error_does_not_split_a_batch(self) -> None:
         errors = iter([UnavailableError("down", http_status=500)])

@@ -18,6 +18,13 @@ def test_text_is_found_again_by_its_key() -> None:
         assert texts.get("b") is None
 
 
+def test_keys_that_are_no_text_are_told_apart() -> None:
+    with SpillDict() as texts:
+        assert all(texts.add(key) for key in ("\udc80", "\udc81", "\ufffd", "\0", "\0\0", ""))
+        texts["\udc80"] = "first"
+        assert [texts.get(key) for key in ("\udc80", "\udc81", "\udc82")] == ["first", "", None]
+
+
 def test_the_last_text_stays() -> None:
     with SpillDict() as texts:
         texts["a"] = "first"
