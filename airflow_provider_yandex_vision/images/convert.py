@@ -18,7 +18,7 @@ QUALITY = 90
 PNG_BIT_DEPTH_OFFSET = 24
 SHRINK_STEP = 0.8
 MAX_JPEG_SIDE = 65_500
-MAX_DECODED_PIXELS = 200_000_000
+MAX_DECODED_PIXELS = 100_000_000
 """A picture of more is taken for a decompression bomb: decoded it would fill the worker's memory."""
 
 
