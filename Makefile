@@ -13,7 +13,7 @@ PINS = constraints/airflow-$(AIRFLOW)-python$(PINNED_PYTHON).txt
 READY = $(VENV)/.ready
 BIN = $(VENV)/bin
 
-.PHONY: demo test check lint types bench fire fuzz pins wheel clean
+.PHONY: demo test check lint types bench fire fuzz mutants pins wheel clean
 
 demo: $(READY)  ## the whole job in a real Airflow; YANDEX_VISION_API_KEY and IMAGES make it yours
 	@$(BIN)/python demo/run.py
@@ -37,12 +37,18 @@ bench: $(READY)  ## the figures, as tables; takes a quarter of an hour, on a mac
 	$(BIN)/python -m benchmarks skip --rows 1000000 $(DATABASES)
 	$(foreach subject,kills overhead workers reading imports copies,$(BIN)/python -m benchmarks $(subject) &&) true
 
-fire: $(READY)  ## every fault of the service, alone and mixed, and what it cost
+fire: $(READY)  ## every fault of the service, alone and mixed, and what it cost; a long run, and some that are stopped
 	$(BIN)/python -m benchmarks fire
+	$(BIN)/python -m benchmarks endurance
 
 fuzz: $(READY)  ## made-up bytes for whatever reads what others wrote; Linux, Python 3.11 to 3.13
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement constraints/fuzz.txt
 	$(BIN)/python -m fuzz --seconds $(SECONDS) $(TARGET)
+
+mutants: $(READY)  ## which small breaks of the parser, the pacing and the sink no test notices; takes an hour
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement constraints/mutants.txt
+	-$(BIN)/mutmut run
+	$(BIN)/mutmut results
 
 pins: $(READY)  ## renew constraints/ with the newest versions
 	$(foreach line,$(LINES),$(foreach python,3.10 3.11,echo 'apache-airflow==$(line).*' | $(BIN)/uv pip compile \

@@ -6,7 +6,19 @@ import os
 import sys
 from importlib import import_module
 
-SUBJECTS = ("search", "tables", "skip", "kills", "overhead", "workers", "reading", "imports", "copies", "fire")
+SUBJECTS = (
+    "search",
+    "tables",
+    "skip",
+    "kills",
+    "overhead",
+    "workers",
+    "reading",
+    "imports",
+    "copies",
+    "fire",
+    "endurance",
+)
 
 
 # Before Airflow is imported: its log would stand between the tables' lines.

@@ -15,11 +15,12 @@ from airflow_provider_yandex_vision.vision.errors import ConfigurationError
 
 PROGRAM = "yandex-vision emulator"
 EXTRA = "airflow-provider-yandex-vision[emulator]"
+STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 def main() -> int:
     """Serve until SIGTERM or Ctrl-C, which end the process with 0. Return 2 where it cannot start."""
-    for stop in (signal.SIGTERM, signal.SIGINT):
+    for stop in STOPS:
         # Not sys.exit: an interpreter that winds down under a busy search is aborted by SciPy's C++.
         signal.signal(stop, lambda *_: os._exit(0))
     options = _parse_options()
@@ -45,9 +46,12 @@ def _serve(options: argparse.Namespace) -> None:
     pages = service.index.items
     sites = len({page.domain for page in pages})
     key = "key required" if options.api_key else "no key required"
+    # Held back until it is waited for: one that comes just before would be slept over.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     with running(service, options.host, options.port) as url:
         print(f"{PROGRAM}: {url}, {len(pages)} pictures on {sites} sites, {key}", flush=True)
-        signal.pause()
+        signal.sigwait(STOPS)
+        os._exit(0)
 
 
 def _parse_options() -> argparse.Namespace:

@@ -20,8 +20,8 @@ from airflow_provider_yandex_vision.vision.messages import RequestBody, encode_s
 COMMAND = [sys.executable, "-m", "airflow_provider_yandex_vision.emulator"]
 BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 
-HANGS_AFTER = 30.0
-"""Seconds. How fast it stops depends on what else the machine does; that it stops does not."""
+HANGS_AFTER = 5.0
+"""Seconds; it takes a fraction of one where the machine has nothing else to do."""
 
 
 @contextmanager
