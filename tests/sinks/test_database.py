@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, event, text
@@ -288,3 +289,25 @@ def test_what_is_no_trouble_of_the_database_goes_through(engine: Engine, table: 
     with pytest.raises(KeyboardInterrupt):
         table.known([SHA])
     event.remove(engine, "before_cursor_execute", interrupt)
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_an_interrupted_write_gives_its_lock_back_however_long_the_interruption_is_remembered(url: str) -> None:
+    class Interrupting:
+        def __conform__(self, _protocol: object) -> None:
+            raise KeyboardInterrupt
+
+    def write(*numbers: object) -> None:
+        engine = create_engine(url, connect_args={"timeout": 0})
+        rows: Any = [(number,) for number in numbers]
+        Database(engine, "numbers", no_pause, random.random).transact(
+            "write", lambda connection: connection.exec_driver_sql("INSERT INTO numbers VALUES (?)", rows)
+        )
+
+    with create_engine(url).begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE numbers (n INTEGER)")
+    with pytest.raises(KeyboardInterrupt) as remembered:
+        write(1, Interrupting())
+    write(2)
+    assert remembered.value.__traceback__
+    assert select_rows(create_engine(url), "numbers", "n") == [(2,)]

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import gzip
 import socket
 import ssl
 import sys
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,8 +14,11 @@ import pytest
 import requests
 import trustme
 
-from airflow_provider_yandex_vision.vision.transport import AbortableAdapter
+from airflow_provider_yandex_vision.vision.client import VisionClient
+from airflow_provider_yandex_vision.vision.errors import ProtocolError
+from airflow_provider_yandex_vision.vision.transport import MAX_REPLY_BYTES, AbortableAdapter
 from tests.loopback import reply, serving
+from tests.secrets import API_KEY
 
 
 @pytest.fixture
@@ -100,3 +105,32 @@ def test_no_more_connections_are_open_than_allowed(session: requests.Session) ->
         replies = [pool.submit(session.post, url, data=b"x", timeout=5) for _ in range(40)]
         assert all(reply.result().ok for reply in replies)
     assert len(peers) <= 4
+
+
+def test_close_ends_kept_connections_whatever_error_still_knows_their_pool(
+    adapter: AbortableAdapter, session: requests.Session
+) -> None:
+    with serving(lambda connection: connection.sendall(reply(b"fine"))) as url:
+        session.post(url, data=b"x", timeout=5)
+        pool = adapter.poolmanager.connection_from_url(url)
+        (connection,) = adapter._connections
+        assert connection.sock
+        adapter.close()
+        assert (pool.num_connections, connection.sock) == (1, None)
+        assert session.post(url, data=b"x", timeout=5).text == "fine"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_reply_too_large_is_not_held_in_memory(packed: bool) -> None:
+    raw = bytes(MAX_REPLY_BYTES + 1)
+    answer = reply(gzip.compress(raw, 1), "Content-Encoding: gzip") if packed else reply(raw)
+    with serving(lambda connection: connection.sendall(answer)) as url:
+        client = VisionClient(API_KEY, host=url)
+        tracemalloc.start()
+        try:
+            with pytest.raises(ProtocolError, match="over"):
+                client.batch_analyze([])
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 8 * 1024 * 1024

@@ -1,0 +1,12 @@
+"""The long task as a DAG; each day has pictures of its own."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from airflow.providers.common.compat.sdk import DAG
+
+from tests.long_task import operator
+
+with DAG("long_task", start_date=datetime(2026, 1, 1), schedule=None):
+    operator("{{ ds }}")
