@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 
 from fsspec.utils import glob_translate
 
-WILDCARDS = re.compile(r"[*?\[]")
-
 
 class File(NamedTuple):
     """One entry of a listing.
@@ -46,15 +44,14 @@ def files_below(fs: Any, path: str) -> Iterator[File]:
 
 
 def files_like(fs: Any, pattern: str) -> Iterator[File]:
-    """All files that match a glob."""
-    wildcard = WILDCARDS.search(pattern)
-    prefix = pattern[: wildcard.start()] if wildcard else pattern
+    """All files that match a pattern, in which only ``*`` and ``**`` mean more than themselves."""
+    glob = re.sub(r"[?\[]", r"[\g<0>]", pattern)
+    prefix, _, rest = pattern.partition("*")
     if not _is_s3(fs) or "/" not in prefix:
-        yield from _all_at_once(fs, fs.glob(pattern, detail=True))
+        yield from _all_at_once(fs, fs.glob(glob, detail=True))
         return
-    rest = pattern[len(prefix) :]
-    matches = re.compile(glob_translate(pattern)).match
-    for file in _pages(fs, prefix, delimiter="" if "/" in rest or "**" in rest else "/"):
+    matches = re.compile(glob_translate(glob)).match
+    for file in _pages(fs, prefix, delimiter="" if "/" in rest or "**" in pattern else "/"):
         if matches(file.name):
             yield file
 
