@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from airflow_provider_yandex_vision.emulator.service import Service
+from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
 from airflow_provider_yandex_vision.vision.errors import SearchStoppedError
+from airflow_provider_yandex_vision.vision.search import CopySearch
 from tests.faults import FAULTS
 from tests.faulty_service import FaultyService, burning
 from tests.long_task import (
@@ -81,6 +84,21 @@ def test_on_kill_during_the_listing_stops_the_run_before_anything_is_paid(
         yield f"file://{pictures}/"
 
     task = operator(urls(), **arguments)
+    with pytest.raises(SearchStoppedError):
+        task.execute(context())
+    assert emulator.statistics()["requests"] == {}
+
+
+def test_on_kill_between_the_listing_and_the_search_stops_the_run_too(
+    emulator: Service, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search, task = YandexVisionHook.search, operator(pictures)
+
+    def killed(hook: YandexVisionHook, *arguments: Any, **options: Any) -> CopySearch:
+        task.on_kill()
+        return search(hook, *arguments, **options)
+
+    monkeypatch.setattr(YandexVisionHook, "search", killed)
     with pytest.raises(SearchStoppedError):
         task.execute(context())
     assert emulator.statistics()["requests"] == {}

@@ -112,8 +112,7 @@ def test_close_ends_kept_connections_whatever_error_still_knows_their_pool(
 ) -> None:
     with serving(lambda connection: connection.sendall(reply(b"fine"))) as url:
         session.post(url, data=b"x", timeout=5)
-        pool = adapter.poolmanager.connection_from_url(url)
-        (connection,) = adapter._connections
+        (pool,), (connection,) = adapter._pools, adapter._connections
         assert connection.sock
         adapter.close()
         assert (pool.num_connections, connection.sock) == (1, None)
