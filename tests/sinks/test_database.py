@@ -270,6 +270,11 @@ def test_trouble_is_logged_in_one_line_whatever_the_driver_says(
     assert not any(map(forges, [*caplog.messages, str(caught.value)]))
 
 
+def test_a_database_without_a_host_is_named_by_its_file() -> None:
+    database = Database(create_engine("sqlite:////data/copies.db"), "copies", no_pause, random.random)
+    assert database.table == "table copies at sqlite:////data/copies.db"
+
+
 def test_what_an_unknown_driver_calls_a_lost_connection_is_transient() -> None:
     lost = OperationalError("SELECT 1", {}, Exception("?"), connection_invalidated=True)
     assert is_transient(lost)

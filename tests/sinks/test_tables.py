@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -10,7 +10,7 @@ from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.schema import CreateTable
 
 from airflow_provider_yandex_vision.sinks import ResultTable
-from airflow_provider_yandex_vision.sinks.tables import Tables
+from airflow_provider_yandex_vision.sinks.tables import Tables, Timestamp
 from airflow_provider_yandex_vision.vision.errors import TableError
 from airflow_provider_yandex_vision.vision.messages import CopySearchResult
 from tests.sinks.samples import FIRST_RUN, MONDAY, found, select_rows
@@ -91,6 +91,22 @@ def test_moments_are_kept_in_utc_whatever_the_time_zone_of_the_machine(engine: E
     ((stored,), *_) = select_rows(engine, table.name, "searched_at")
     if engine.dialect.name != "postgresql":  # which keeps moments, and shows them as the session likes
         assert str(stored).startswith("2026-01-05 12:30:15.123456")
+
+
+@pytest.mark.parametrize(("dialect", "zone"), [(postgresql.dialect, timezone.utc), (mysql.dialect, None)])
+def test_postgresql_alone_is_told_the_time_zone(dialect: Callable[[], Dialect], zone: timezone | None) -> None:
+    """Without it, it would take a moment for one of the session's zone; the others have no zones."""
+    in_moscow = MONDAY.astimezone(timezone(timedelta(hours=3)))
+    bound = Timestamp().process_bind_param(in_moscow, dialect())
+    assert bound is not None
+    assert (bound.tzinfo, bound.replace(tzinfo=timezone.utc)) == (zone, MONDAY)
+
+
+@pytest.mark.parametrize("kept", [MONDAY.replace(tzinfo=None), MONDAY.astimezone(timezone(timedelta(hours=3)))])
+def test_a_moment_is_read_as_utc_whatever_zone_the_session_shows_it_in(kept: datetime) -> None:
+    read = Timestamp().process_result_value(kept, postgresql.dialect())  # type: ignore[no-untyped-call]
+    assert read is not None
+    assert (read, read.tzinfo) == (MONDAY, timezone.utc)
 
 
 def test_a_moment_comes_back_to_the_microsecond_in_utc(table: ResultTable) -> None:
