@@ -200,6 +200,11 @@ class TestKnown:
         a_day_later = ResultTable(engine, table.name, SECOND_RUN, now=lambda: TUESDAY)
         assert a_day_later.known([SHA], timedelta(days=1)) == {}
 
+    def test_matches_come_in_order_of_rank(self, table: ResultTable) -> None:
+        pages = [f"page {n}" for n in range(20)]
+        table.write([found("s3://b/1", *pages, sha256=SHA)])
+        assert [each.page_url for each in table.known([SHA])[SHA].matches] == pages
+
     def test_only_what_was_asked_for_is_known(self, table: ResultTable) -> None:
         table.write([found("s3://b/1", "page", sha256=SHA), found("s3://b/2", "page", sha256="f" * 64)])
         assert table.known([SHA]).keys() == {SHA}
