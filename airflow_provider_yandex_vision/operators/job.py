@@ -52,7 +52,7 @@ class CopySearchJob:
     def run(self) -> dict[str, Any]:
         """:return: the manifest."""
         task = self._task
-        with _failing_for_good(), ExitStack() as opened:
+        with _failing_for_good(task.yandex_vision_conn_id), ExitStack() as opened:
             with self._log_group("Connections, table and listing"):
                 self._check_arguments()
                 opened.enter_context(closing(task.hook.get_conn()))
@@ -96,8 +96,11 @@ class CopySearchJob:
             raise ConfigurationError(f"sql_conn_id {task.sql_conn_id!r} needs table: where results go")
         if task.recheck_after is not None and not task.table:
             raise ConfigurationError("recheck_after needs table: without one nothing remembers what was searched")
-        if not 0 <= int(task.shard) < int(task.shards):
-            raise ConfigurationError(f"shard must be from 0 to {int(task.shards) - 1}, not {task.shard}")
+        shard, shards = _whole_number("shard", task.shard), _whole_number("shards", task.shards)
+        if shards < 1:
+            raise ConfigurationError(f"shards must be at least 1, not {shards}")
+        if not 0 <= shard < shards:
+            raise ConfigurationError(f"shard must be from 0 to {shards - 1}, not {shard}")
         if task.max_images is not None and task.max_images < 1:
             raise ConfigurationError(f"max_images must be at least 1, not {task.max_images}")
 
@@ -199,12 +202,26 @@ class CopySearchJob:
 
 
 @contextmanager
-def _failing_for_good() -> Generator[None]:
-    """Spare the task its retries where they cannot help."""
+def _failing_for_good(conn_id: str) -> Generator[None]:
+    """Spare the task its retries where they cannot help.
+
+    :param conn_id: the connection that was not let in, where that is the trouble.
+    """
     try:
         yield
-    except (ConfigurationError, AccessError) as error:
+    except ConfigurationError as error:
         raise AirflowFailException(str(error)) from error
+    except AccessError as error:
+        raise AirflowFailException(
+            f"the service does not let in connection {conn_id!r}, check its API key and the account's roles: {error}"
+        ) from error
+
+
+def _whole_number(name: str, value: int | str) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"{name} must be a whole number, not {value!r}") from None
 
 
 def _of_shard(images: Iterable[Image], shard: int, shards: int) -> Iterator[Image]:

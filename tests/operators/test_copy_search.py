@@ -255,6 +255,8 @@ class TestBadInput:
             ({"table": "copies", "sql_conn_id": "results_db", "create_table": False}, "copies"),
             ({"table": "copies", "sql_conn_id": "yandex_vision_default"}, "not an SQL database"),
             ({"shard": 2, "shards": 2}, "shard must be from 0 to 1"),
+            ({"shards": 0}, "shards must be at least 1, not 0"),
+            ({"shard": ""}, "shard must be a whole number, not ''"),
             ({"max_images": 0}, "max_images must be at least 1"),
             ({"requests_per_second": 0}, "requests_per_second must be above 0"),
         ],
@@ -281,7 +283,7 @@ class TestBadInput:
         ("fields", "sentence"),
         [
             ({"password": ""}, "has no API key"),
-            ({"password": API_KEY + "x"}, "Unknown api key"),
+            ({"password": API_KEY + "x"}, "connection 'yandex_vision_default', check its API key .*: Unknown api key"),
             ({"host": "not a url"}, "is not a URL"),
         ],
     )
