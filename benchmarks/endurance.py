@@ -21,11 +21,11 @@ import psutil
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
-from airflow_provider_yandex_vision.sinks.tables import Tables
+from airflow_provider_yandex_vision.results.tables import Tables
 from benchmarks.report import AtLeast, AtMost, figure, show
-from tests.faults import FAULTS
-from tests.faulty_service import FaultyService, burning
-from tests.long_task import (
+from tests.support.faults import FAULTS
+from tests.support.faulty_service import FaultyService, burning
+from tests.support.long_task import (
     DAGS,
     PAID_AGAIN_FOR_A_STOP,
     SIGNALS,
@@ -36,7 +36,7 @@ from tests.long_task import (
     rows_about,
     stop_and_resume,
 )
-from tests.watched_operator import TABLE, Ended
+from tests.support.watched_operator import TABLE, Ended
 
 SHARE = 0.01
 NONE = AtMost(0)

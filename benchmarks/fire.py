@@ -18,12 +18,12 @@ from threading import Timer
 
 from airflow_provider_yandex_vision.vision import CopySearch, RetryPolicy, Settings, VisionClient
 from airflow_provider_yandex_vision.vision.errors import YandexVisionError
-from airflow_provider_yandex_vision.vision.pacing import Backoff
+from airflow_provider_yandex_vision.search.pacing import Backoff
 from benchmarks.peers import UNPACED
-from tests.faults import FAULTS
-from tests.faulty_service import Fault, FaultyService, burning, is_true
-from tests.pictures import images
-from tests.secrets import API_KEY
+from tests.support.faults import FAULTS
+from tests.support.faulty_service import Fault, FaultyService, burning, is_true
+from tests.support.pictures import images
+from tests.support.secrets import API_KEY
 
 WINDOW = 16
 TIMEOUT = 2.0

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_yandex_vision.emulator.server import running
-from tests.counting import CountingService
-from tests.killing import PAID_TWICE_FOR_A_KILL, attempt, make_many
+from tests.support.counting import CountingService
+from tests.support.killing import PAID_TWICE_FOR_A_KILL, attempt, make_many
 
 
 def main() -> None:

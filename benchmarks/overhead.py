@@ -18,9 +18,9 @@ from airflow_provider_yandex_vision.emulator.server import running
 from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
 from airflow_provider_yandex_vision.images import list_images
 from airflow_provider_yandex_vision.operators.copy_search import YandexVisionCopySearchOperator
-from tests.counting import CountingService
-from tests.killing import make_many
-from tests.secrets import API_KEY
+from tests.support.counting import CountingService
+from tests.support.killing import make_many
+from tests.support.secrets import API_KEY
 
 ROUNDS = 3
 FAST: dict[str, Any] = {"requests_per_second": 100_000, "max_concurrent_requests": 16}

@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator, Sequence
 
 from airflow_provider_yandex_vision.vision import CopySearch, CopySearchResult, Image, Settings
-from airflow_provider_yandex_vision.vision.checks import CheckedImage
+from airflow_provider_yandex_vision.search.prepare import PreparedImage
 from airflow_provider_yandex_vision.vision.client import utc_now
-from airflow_provider_yandex_vision.vision.messages import Answer
-from tests.pictures import png
+from airflow_provider_yandex_vision.vision.models import Answer
+from tests.support.pictures import png
 
 LATENCY = 0.1
 ROUNDS = 3
@@ -19,7 +19,7 @@ ROUNDS = 3
 class Instant:
     """A service that takes no time, so that only reading does."""
 
-    def batch_analyze(self, images: Sequence[CheckedImage]) -> list[CopySearchResult]:
+    def batch_analyze(self, images: Sequence[PreparedImage]) -> list[CopySearchResult]:
         return [image.result(Answer("none", 0), utc_now()) for image in images]
 
     def abort(self) -> None:

@@ -18,10 +18,10 @@ import psutil
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine
 
-from airflow_provider_yandex_vision.sinks import ResultTable, Run, Selection
-from airflow_provider_yandex_vision.sinks.chunks import chunks
-from airflow_provider_yandex_vision.sinks.results import utc_now
-from airflow_provider_yandex_vision.vision.messages import CopySearchResult, Image
+from airflow_provider_yandex_vision.results import ResultTable, TaskKey, DueImages
+from airflow_provider_yandex_vision.results.database import chunks
+from airflow_provider_yandex_vision.results.table import utc_now
+from airflow_provider_yandex_vision.vision.models import CopySearchResult, Image
 
 ROUNDS = 3
 
@@ -31,7 +31,7 @@ def listing(rows: int) -> Iterator[Image]:
 
 
 def filled(engine: Engine, name: str, rows: int) -> None:
-    table = ResultTable(engine, name, Run("monitor", "yesterday", "search"))
+    table = ResultTable(engine, name, TaskKey("monitor", "yesterday", "search"))
     table.prepare()
     hour_ago = utc_now() - timedelta(hours=1)
     results = (
@@ -43,8 +43,8 @@ def filled(engine: Engine, name: str, rows: int) -> None:
 
 
 def measure(engine: Engine, name: str, rows: int) -> tuple[float, float, float]:
-    table = ResultTable(engine, name, Run("monitor", "today", "search"))
-    selection = Selection(listing(rows), table, recheck_after=timedelta(days=7))
+    table = ResultTable(engine, name, TaskKey("monitor", "today", "search"))
+    selection = DueImages(listing(rows), table, recheck_after=timedelta(days=7))
     before, cpu, started = psutil.Process().memory_info().rss, time.process_time(), time.perf_counter()
     due = sum(1 for _ in selection)
     seconds, cpu = time.perf_counter() - started, time.process_time() - cpu

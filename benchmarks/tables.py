@@ -22,17 +22,17 @@ from airflow.providers.common.sql.hooks.sql import DbApiHook
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Engine
 
-from airflow_provider_yandex_vision.sinks import ResultTable, Run
-from airflow_provider_yandex_vision.sinks.chunks import chunks
-from airflow_provider_yandex_vision.sinks.results import utc_now
-from airflow_provider_yandex_vision.sinks.rows import NewRow, image_row, match_rows
-from airflow_provider_yandex_vision.sinks.tables import Tables
-from airflow_provider_yandex_vision.vision.messages import CopyMatch, CopySearchResult
+from airflow_provider_yandex_vision.results import ResultTable, TaskKey
+from airflow_provider_yandex_vision.results.database import chunks
+from airflow_provider_yandex_vision.results.table import utc_now
+from airflow_provider_yandex_vision.results.rows import NewRow, image_row, match_rows
+from airflow_provider_yandex_vision.results.tables import Tables
+from airflow_provider_yandex_vision.vision.models import CopyMatch, CopySearchResult
 
 ROUNDS = 3
 MATCHES = 10
 IMAGES_A_CALL = 64
-RUN = Run("monitor", "scheduled__2026-01-01T00:00:00+00:00", "search")
+RUN = TaskKey("monitor", "scheduled__2026-01-01T00:00:00+00:00", "search")
 
 
 class EngineHook(DbApiHook):

@@ -25,7 +25,7 @@ from typing import NamedTuple
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
-from airflow_provider_yandex_vision.sinks.tables import Tables
+from airflow_provider_yandex_vision.results.tables import Tables
 from benchmarks.peers import UNPACED, WINDOW
 from benchmarks.pictures import picture
 from benchmarks.processes import SPAWN, Usage, measured, service
@@ -80,7 +80,7 @@ def _round(pool: ProcessPoolExecutor, folder: Path, url: str, tasks: int) -> Rou
 def _get_ready(everybody: Barrier) -> None:
     """Import all that a task needs, once in each process."""
     from airflow_provider_yandex_vision.operators.copy_search import YandexVisionCopySearchOperator  # noqa: F401
-    from airflow_provider_yandex_vision.sinks.engine import sql_engine
+    from airflow_provider_yandex_vision.results.database import sql_engine
 
     sql_engine("results_db").dispose()
     everybody.wait()

@@ -40,10 +40,10 @@ with DAG(
     ).expand(shard=list(range(SHARDS)))
 
     @task
-    def total(manifests: Any) -> dict[str, int]:
+    def total(summaries: Any) -> dict[str, int]:
         """The shards' counts added up."""
-        counts = list(manifests)
+        counts = list(summaries)
         names = ("images", "found", "none", "rejected", "failed", "skipped", "requests", "new_matches")
-        return {name: sum(manifest[name] for manifest in counts) for name in names}
+        return {name: sum(summary[name] for summary in counts) for name in names}
 
     total(search.output)

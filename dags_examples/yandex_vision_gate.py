@@ -31,20 +31,20 @@ with DAG(
     )
 
     @task.branch
-    def decide(manifest: Any) -> str:
-        return "hold_back" if manifest["found"] else "publish"
+    def decide(summary: Any) -> str:
+        return "hold_back" if summary["found"] else "publish"
 
     @task
-    def hold_back(manifest: Any) -> list[str]:
+    def hold_back(summary: Any) -> list[str]:
         """Name the pictures that the web has, with the page that shows each best."""
         return [
             f"{result['uri']}: {result['matches'][0]['page_url'] if result['matches'] else 'no page named'}"
-            for result in manifest["results"]
+            for result in summary["results"]
             if result["status"] == "found"
         ]
 
     @task
-    def publish(manifest: Any) -> int:
-        return int(manifest["none"])
+    def publish(summary: Any) -> int:
+        return int(summary["none"])
 
     decide(search.output) >> [hold_back(search.output), publish(search.output)]

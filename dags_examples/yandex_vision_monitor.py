@@ -48,12 +48,12 @@ with DAG(
     )
 
     @task.short_circuit
-    def is_news(manifest: Any) -> bool:
-        return bool(manifest["new_matches"])
+    def is_news(summary: Any) -> bool:
+        return bool(summary["new_matches"])
 
     @task(outlets=[COPIES])
-    def announce(manifest: Any, *, outlet_events: Any = None) -> None:
-        outlet_events[COPIES].extra = {"new_matches": manifest["new_matches"], "found": manifest["found"]}
+    def announce(summary: Any, *, outlet_events: Any = None) -> None:
+        outlet_events[COPIES].extra = {"new_matches": summary["new_matches"], "found": summary["found"]}
 
     is_news(search.output) >> announce(search.output)
 

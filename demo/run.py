@@ -180,8 +180,8 @@ def _last_line() -> str:
 
 
 def _manifest() -> str:
-    """The last manifest in the log, in words."""
-    found = re.findall(r"Manifest: (\{.*?\})", LOG.read_text(errors="replace"))
+    """The last summary in the log, in words."""
+    found = re.findall(r"Summary: (\{.*?\})", LOG.read_text(errors="replace"))
     if not found:
         return ""
     counts = ast.literal_eval(found[-1])

@@ -17,11 +17,11 @@ from unittest import mock
 from PIL import Image as Pillow
 
 from airflow_provider_yandex_vision.images import convert
-from airflow_provider_yandex_vision.vision.checks import SENT_TYPES, Limits, read_checked
+from airflow_provider_yandex_vision.search.prepare import SENT_TYPES, Limits, prepare_image
 from airflow_provider_yandex_vision.vision.client import _plain, parse_retry_after
 from airflow_provider_yandex_vision.vision.errors import ImageRejectedError, ProtocolError
-from airflow_provider_yandex_vision.vision.messages import Answer, Image
-from airflow_provider_yandex_vision.vision.replies import INT64_MAX, decode_error, decode_reply
+from airflow_provider_yandex_vision.vision.models import Answer, Image
+from airflow_provider_yandex_vision.vision.wire import INT64_MAX, decode_error, decode_reply
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -98,7 +98,7 @@ def _is_storable(text: object) -> bool:
 
 
 def _check_claims(content: bytes) -> None:
-    checked = read_checked(Image("memory://fuzz", lambda: content), LIMITS)
+    checked = prepare_image(Image("memory://fuzz", lambda: content), LIMITS)
     assert 0 < checked.size == len(content) <= LIMITS.max_image_bytes
     assert checked.sha256 == hashlib.sha256(content).hexdigest()
     assert [mime_type for magic, mime_type in SENT_TYPES.items() if content.startswith(magic)] == [checked.mime_type]

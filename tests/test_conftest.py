@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from airflow.providers.common.compat.sdk import BaseHook
 from airflow_provider_yandex_vision.operators.copy_search import YandexVisionCopySearchOperator
-from airflow_provider_yandex_vision.operators.job import CopySearchJob
+from airflow_provider_yandex_vision.operators.run import CopySearchRun
 from airflow_provider_yandex_vision.vision import ConfigurationError
-from tests.secrets import API_KEY as KEY
+from tests.support.secrets import API_KEY as KEY
 log = logging.getLogger("some.library")
 quiet = logging.getLogger("quiet")
 quiet.propagate = False
@@ -84,15 +84,15 @@ def task():
     return YandexVisionCopySearchOperator(task_id="search", images="{{ images }}")
 
 def test_leaks_in_xcom(monkeypatch):
-    monkeypatch.setattr(CopySearchJob, "run", lambda job: {"results": [{"uri": KEY}]})
+    monkeypatch.setattr(CopySearchRun, "run", lambda job: {"results": [{"uri": KEY}]})
     task().execute({})
 
 def test_leaks_in_an_asset_event(monkeypatch):
-    monkeypatch.setattr(CopySearchJob, "run", lambda job: job._context.update(extra=KEY))
+    monkeypatch.setattr(CopySearchRun, "run", lambda job: job._context.update(extra=KEY))
     task().execute({})
 
 def test_leaks_in_a_template_field(monkeypatch):
-    monkeypatch.setattr(CopySearchJob, "run", lambda job: setattr(job._task, "table", KEY))
+    monkeypatch.setattr(CopySearchRun, "run", lambda job: setattr(job._task, "table", KEY))
     task().execute({})
 
 def test_leaks_in_a_rendered_template(): task().render_template_fields({"images": KEY})
@@ -110,7 +110,7 @@ def test_is_innocent(capsys, caplog, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="fine"):
         raise ValueError("fine") from ConfigurationError("fine", "too")
     (tmp_path / "file").write_text("fine")
-    monkeypatch.setattr(CopySearchJob, "run", lambda job: {"images": 1})
+    monkeypatch.setattr(CopySearchRun, "run", lambda job: {"images": 1})
     assert task().execute({}) == {"images": 1}
 
 def test_leaks_in_a_log_file():

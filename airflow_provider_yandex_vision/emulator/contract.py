@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import pybase64
 
 from airflow_provider_yandex_vision.vision.errors import GRPC_CODES
-from airflow_provider_yandex_vision.vision.messages import MAX_IMAGES_PER_REQUEST
+from airflow_provider_yandex_vision.vision.wire import MAX_IMAGES_PER_REQUEST
 
 Json: TypeAlias = dict[str, Any]
 

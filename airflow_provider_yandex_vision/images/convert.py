@@ -7,7 +7,8 @@ import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_yandex_vision.vision.checks import SENT_TYPES, Limits
+from airflow_provider_yandex_vision.search.prepare import SENT_TYPES
+from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ImageRejectedError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def require_pillow() -> None:
         ) from error
 
 
-def to_accepted(content: bytes, limits: Limits) -> bytes:
+def to_accepted(content: bytes, settings: Settings) -> bytes:
     """Bytes that the service takes: the same ones where it takes them as they are.
 
     WebP, TIFF, BMP, the first frame of a GIF, CMYK and 16-bit pictures become JPEG; what is over the limits is
@@ -53,9 +54,9 @@ def to_accepted(content: bytes, limits: Limits) -> bytes:
                 raise ImageRejectedError(
                     f"{picture.width}x{picture.height} pixels are taken for a decompression bomb", "DECOMPRESSION_BOMB"
                 )
-            if _is_accepted(content, picture, limits):
+            if _is_accepted(content, picture, settings):
                 return content
-            return _fit(_flatten(ImageOps.exif_transpose(picture)), limits)
+            return _fit(_flatten(ImageOps.exif_transpose(picture)), settings)
     except ImageRejectedError:
         raise
     except PIL.UnidentifiedImageError:
@@ -67,14 +68,14 @@ def to_accepted(content: bytes, limits: Limits) -> bytes:
         raise ImageRejectedError(reason, "BROKEN_IMAGE") from error
 
 
-def _is_accepted(content: bytes, picture: Pillow.Image, limits: Limits) -> bool:
+def _is_accepted(content: bytes, picture: Pillow.Image, settings: Settings) -> bool:
     sixteen_bit_png = picture.format == "PNG" and content[PNG_BIT_DEPTH_OFFSET] == 16
     return (
         any(content.startswith(magic) for magic in SENT_TYPES)
         and not sixteen_bit_png
         and picture.mode in ("RGB", "RGBA", "L", "LA", "P", "1")
-        and len(content) <= limits.max_image_bytes
-        and picture.width * picture.height <= limits.max_pixels
+        and len(content) <= settings.max_image_bytes
+        and picture.width * picture.height <= settings.max_pixels
     )
 
 
@@ -97,16 +98,16 @@ def _to_8_bits(picture: Pillow.Image) -> Pillow.Image:
     return values.point(lambda value: value * scale).convert("L").convert("RGB")
 
 
-def _fit(picture: Pillow.Image, limits: Limits) -> bytes:
+def _fit(picture: Pillow.Image, settings: Settings) -> bytes:
     # A side never gets below 1, however thin the picture: the other one must fit without its help.
-    longest = min(limits.max_pixels, MAX_JPEG_SIDE)
-    scale = min(1.0, math.sqrt(limits.max_pixels / (picture.width * picture.height)), longest / max(picture.size))
+    longest = min(settings.max_pixels, MAX_JPEG_SIDE)
+    scale = min(1.0, math.sqrt(settings.max_pixels / (picture.width * picture.height)), longest / max(picture.size))
     while True:
         size = (max(1, int(picture.width * scale)), max(1, int(picture.height * scale)))
         content = io.BytesIO()
         (picture.resize(size) if size != picture.size else picture).save(content, "JPEG", quality=QUALITY)
-        if content.tell() <= limits.max_image_bytes:
+        if content.tell() <= settings.max_image_bytes:
             return content.getvalue()
         if size == (1, 1):
-            raise ImageRejectedError(f"no JPEG of it fits max_image_bytes={limits.max_image_bytes:,}", "TOO_LARGE")
+            raise ImageRejectedError(f"no JPEG of it fits max_image_bytes={settings.max_image_bytes:,}", "TOO_LARGE")
         scale *= SHRINK_STEP

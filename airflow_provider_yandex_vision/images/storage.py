@@ -12,9 +12,9 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, ObjectStoragePath
 
-from airflow_provider_yandex_vision.images.pages import File, files_below, files_like
+from airflow_provider_yandex_vision.images.files import File, files_below, files_like
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ImageUnreadableError, NoImagesError
-from airflow_provider_yandex_vision.vision.messages import Content, Image
+from airflow_provider_yandex_vision.vision.models import Content, Image
 
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".png")
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_yandex_vision.images.listing import urls_of
 from airflow_provider_yandex_vision.images.storage import Location
+from airflow_provider_yandex_vision.images.urls import urls_of
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage

@@ -1,7 +1,7 @@
-"""The Yandex Vision image copy search, without Airflow: any number of images in, results out."""
+"""The service: one request of Yandex Vision's ``batchAnalyze`` for copies of images. Usable without Airflow."""
 
-from airflow_provider_yandex_vision.vision.checks import Limits
 from airflow_provider_yandex_vision.vision.client import VisionClient
+from airflow_provider_yandex_vision.vision.credentials import ApiKey
 from airflow_provider_yandex_vision.vision.errors import (
     AccessError,
     AuthenticationError,
@@ -18,29 +18,25 @@ from airflow_provider_yandex_vision.vision.errors import (
     UnavailableError,
     YandexVisionError,
 )
-from airflow_provider_yandex_vision.vision.messages import Content, CopyMatch, CopySearchResult, Image
-from airflow_provider_yandex_vision.vision.search import CopySearch
-from airflow_provider_yandex_vision.vision.settings import RetryPolicy, Settings
+from airflow_provider_yandex_vision.vision.models import Content, CopyMatch, CopySearchResult, Image, PreparedImage
 
 __all__ = [
     "AccessError",
+    "ApiKey",
     "AuthenticationError",
     "ConfigurationError",
     "Content",
     "CopyMatch",
-    "CopySearch",
     "CopySearchResult",
     "Image",
     "ImageError",
     "ImageRejectedError",
     "ImageUnreadableError",
     "InvalidRequestError",
-    "Limits",
     "PermissionDeniedError",
+    "PreparedImage",
     "ProtocolError",
-    "RetryPolicy",
     "ServiceError",
-    "Settings",
     "ThrottledError",
     "TransientError",
     "UnavailableError",

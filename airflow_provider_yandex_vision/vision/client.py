@@ -1,4 +1,4 @@
-"""One ``batchAnalyze`` call: HTTP in, results or an error of our tree out."""
+"""One ``batchAnalyze`` call: from prepared images to results, or an error of the package."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from airflow_provider_yandex_vision.vision.checks import CheckedImage
+from airflow_provider_yandex_vision.vision import wire
 from airflow_provider_yandex_vision.vision.errors import (
     AccessError,
     AuthenticationError,
@@ -22,20 +22,19 @@ from airflow_provider_yandex_vision.vision.errors import (
     ThrottledError,
     UnavailableError,
 )
-from airflow_provider_yandex_vision.vision.messages import CopySearchResult, RequestBody, clean
-from airflow_provider_yandex_vision.vision.pacing import Clock
-from airflow_provider_yandex_vision.vision.replies import decode_error, decode_reply
+from airflow_provider_yandex_vision.vision.models import CopySearchResult, PreparedImage, clean, utc_now
 
 if TYPE_CHECKING:
     import requests
 
+    from airflow_provider_yandex_vision.vision.credentials import ApiKey
     from airflow_provider_yandex_vision.vision.transport import Reply
 
 DEFAULT_HOST = "https://vision.api.cloud.yandex.net"
 PATH = "/vision/v1/batchAnalyze"
 MAX_MESSAGE_CHARACTERS = 500
 MAX_RETRY_AFTER = 24 * 60 * 60.0
-"""Seconds. With a wait of thousands of years Airflow's scheduler would reach no date and fail."""
+"""Seconds. A wait of thousands of years would be a date that Airflow's scheduler cannot represent."""
 
 ERRORS: dict[int, type[ServiceError]] = {
     400: InvalidRequestError,
@@ -47,24 +46,23 @@ ERRORS: dict[int, type[ServiceError]] = {
 }
 
 
-def utc_now() -> datetime:
-    return datetime.now(timezone.utc)
-
-
 class VisionClient:
-    """Talks to the service with one API key over kept-alive connections. Safe to share between threads.
+    """Calls the service over kept-alive connections. Safe to share between threads.
 
-    :param api_key: of a service account; sent as ``Authorization: Api-Key …`` and nowhere else.
     :param host: base URL.
-    :param folder_id: sent only where set; a service account's key must not send it.
-    :param timeout: seconds to wait for a whole reply. A request that timed out may have been billed: wait long enough.
+    :param folder_id: sent only if set; a service account must not send it.
+    :param timeout: seconds to wait for a whole reply. A request that timed out may have been billed.
     :param connect_timeout: seconds to wait for a connection.
-    :param connections: requests that may be under way at once.
+    :param connections: requests in flight at once.
     """
+
+    max_images_per_request = wire.MAX_IMAGES_PER_REQUEST
+    envelope_bytes = wire.ENVELOPE_BYTES
+    """Upper bound for what a request's body adds to the sizes of :meth:`encode`'s parts."""
 
     def __init__(
         self,
-        api_key: str,
+        credentials: ApiKey,
         *,
         host: str = DEFAULT_HOST,
         folder_id: str | None = None,
@@ -73,45 +71,50 @@ class VisionClient:
         connections: int = 8,
         session: requests.Session | None = None,
         now: Callable[[], datetime] = utc_now,
-        clock: Clock = time.monotonic,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        # Importing requests takes longer than all the rest, and processes that only parse DAGs never need it.
         from airflow_provider_yandex_vision.vision.transport import Transport
 
         self.host = host.rstrip("/")
         self._folder_id = folder_id
         self._now = now
-        self._transport = Transport(api_key, self.host + PATH, (connect_timeout, timeout), connections, session, clock)
+        timeouts = (connect_timeout, timeout)
+        self._transport = Transport(credentials, self.host + PATH, timeouts, connections, session, clock)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(host={self.host!r})"
 
-    def batch_analyze(self, images: Sequence[CheckedImage]) -> list[CopySearchResult]:
+    @staticmethod
+    def encode(content: bytes, mime_type: str) -> bytes:
+        """An image as a request carries it, for :class:`PreparedImage`."""
+        return wire.encode_image(content, mime_type)
+
+    def batch_analyze(self, images: Sequence[PreparedImage]) -> list[CopySearchResult]:
         """Search for copies of 1 to 8 images in one request.
 
-        :return: one result an image, in order. An image that the service cannot take is ``rejected``,
-            one that it could not search now is ``failed`` with the service's code.
-        :raises ServiceError: the request as a whole came to nothing.
+        :return: one result per image, in order. An image that the service cannot process is ``rejected``; one that it
+            could not search now is ``failed`` with the service's code.
+        :raises ServiceError: the request as a whole failed.
         """
-        body = RequestBody([image.spec for image in images], self._folder_id)
+        body = wire.RequestBody([image.part for image in images], self._folder_id)
         try:
             payload = self._post(body)
-            searched_at = self._now()
-            answers = decode_reply(payload, len(images))
+            return wire.decode_reply(payload, images, self._now())
         except ServiceError as error:
-            error.uris = tuple(image.image.uri for image in images)
+            error.uris = tuple(image.uri for image in images)
             raise
-        return [image.result(answer, searched_at) for image, answer in zip(images, answers, strict=True)]
 
     def check_access(self) -> None:
-        """Ask whether the service lets this key in, with a request that carries no image and so costs nothing.
+        """Ask whether the service accepts the credentials, with a request that has no image and so costs nothing.
 
-        A good key is expected to be told that the request is invalid, in the service's own words: a balancer's
-        page, which has no code, says nothing about the key.
+        With good credentials the service is expected to call the request invalid, in its own words. The page of a
+        load balancer has no code and says nothing about the credentials.
 
-        :raises ServiceError: anything else than that, or an empty answer, came back.
+        :raises ServiceError: any other reply.
         """
         try:
-            decode_reply(self._post(RequestBody((), self._folder_id)), expected=0)
+            wire.decode_reply(self._post(wire.RequestBody((), self._folder_id)), (), self._now())
         except InvalidRequestError as error:
             if error.code is None:
                 raise
@@ -123,26 +126,24 @@ class VisionClient:
     def close(self) -> None:
         self._transport.close()
 
-    def _post(self, body: RequestBody) -> bytes:
+    def _post(self, body: wire.RequestBody) -> bytes:
         request_id = str(uuid.uuid4())
         try:
             reply = self._transport.post(body, {"x-client-request-id": request_id})
         except UnavailableError as error:
             raise UnavailableError(
-                f"{self.host} could not be asked: {error.message}",
-                http_status=error.http_status,
-                request_id=request_id,
+                f"no reply from {self.host}: {error.message}", http_status=error.http_status, request_id=request_id
             ) from None
         except ServiceError as error:
             error.request_id = request_id
             raise
         if reply.status != 200:
-            raise self._refusal(reply, request_id)
+            raise self._error(reply, request_id)
         return reply.payload
 
-    def _refusal(self, reply: Reply, request_id: str) -> ServiceError:
-        code, words = decode_error(reply.payload)
-        message = (words or _plain(reply.payload) or "no explanation given")[:MAX_MESSAGE_CHARACTERS]
+    def _error(self, reply: Reply, request_id: str) -> ServiceError:
+        code, words = wire.decode_error(reply.payload)
+        message = (words or _plain_text(reply.payload) or "no explanation given")[:MAX_MESSAGE_CHARACTERS]
         kind = ERRORS.get(reply.status, UnavailableError if reply.status >= 500 else AccessError)
         if 300 <= reply.status < 400:
             message = "redirects are not followed; check the connection's host"
@@ -159,7 +160,7 @@ class VisionClient:
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds to wait, a day at most, by a ``Retry-After`` header (RFC 9110); None where it makes no sense."""
+    """Seconds to wait according to a ``Retry-After`` header (RFC 9110), a day at most; None if it makes no sense."""
     if value is None:
         return None
     try:
@@ -173,7 +174,7 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
     return min(max(0.0, seconds), MAX_RETRY_AFTER) if math.isfinite(seconds) else None
 
 
-def _plain(payload: bytes) -> str:
-    """The words of a reply that is not the service's, such as a balancer's HTML, fit for one line."""
+def _plain_text(payload: bytes) -> str:
+    """The words of a reply that does not come from the service, such as a load balancer's HTML, on one line."""
     text = re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", payload[:10_000].decode(errors="replace"))
     return clean(" ".join(text.split()))

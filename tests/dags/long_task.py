@@ -6,7 +6,7 @@ from datetime import datetime
 
 from airflow.providers.common.compat.sdk import DAG
 
-from tests.watched_operator import operator
+from tests.support.watched_operator import operator
 
 with DAG("long_task", start_date=datetime(2026, 1, 1), schedule=None):
     operator("{{ ds }}")

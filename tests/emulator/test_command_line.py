@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_yandex_vision.vision.messages import RequestBody, encode_spec
+from airflow_provider_yandex_vision.vision.models import RequestBody, encode_spec
 
 COMMAND = [sys.executable, "-m", "airflow_provider_yandex_vision.emulator"]
 BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}

@@ -15,7 +15,7 @@ from airflow_provider_yandex_vision.emulator.contract import (
     Refusal,
     parse_request,
 )
-from airflow_provider_yandex_vision.vision.messages import RequestBody, encode_spec
+from airflow_provider_yandex_vision.vision.models import RequestBody, encode_spec
 
 OWN_FOLDER = "b1gown"
 COPY_SEARCH = {"type": "IMAGE_COPY_SEARCH"}

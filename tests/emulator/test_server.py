@@ -15,8 +15,8 @@ from airflow_provider_yandex_vision.emulator.copies import CopyIndex
 from airflow_provider_yandex_vision.emulator.pages import Page
 from airflow_provider_yandex_vision.emulator.server import running
 from airflow_provider_yandex_vision.emulator.service import Service
-from airflow_provider_yandex_vision.vision.messages import RequestBody, encode_spec
-from airflow_provider_yandex_vision.vision.replies import decode_reply
+from airflow_provider_yandex_vision.vision.models import RequestBody, encode_spec
+from airflow_provider_yandex_vision.vision.wire import decode_reply
 
 PATH = "/vision/v1/batchAnalyze"
 

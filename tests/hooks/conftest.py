@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.secrets import API_KEY
+from tests.support.secrets import API_KEY
 
 CONN_ID = "vision"
 

@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import BaseHook
 from airflow_provider_yandex_vision.hooks.connection import VisionConnection
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError
 from tests.hooks.conftest import CONN_ID, Connect
-from tests.secrets import API_KEY
+from tests.support.secrets import API_KEY
 
 
 def read() -> VisionConnection:

@@ -24,10 +24,10 @@ from airflow_provider_yandex_vision.vision.errors import (
     UnavailableError,
 )
 from tests.hooks.conftest import CONN_ID, Connect
-from tests.hostile import FORGERY, forges
-from tests.loopback import serving, tls_context
-from tests.pictures import image, images
-from tests.secrets import API_KEY
+from tests.support.hostile import FORGERY, forges
+from tests.support.loopback import serving, tls_context
+from tests.support.pictures import image, images
+from tests.support.secrets import API_KEY
 
 URL = "https://vision.api.cloud.yandex.net/vision/v1/batchAnalyze"
 IN_CLEAR = "the API key travels in clear"

@@ -10,7 +10,7 @@ from PIL import Image
 from airflow_provider_yandex_vision.images.convert import to_accepted
 from airflow_provider_yandex_vision.vision import Image as VisionImage
 from airflow_provider_yandex_vision.vision import ImageRejectedError, Limits
-from airflow_provider_yandex_vision.vision.checks import read_checked
+from airflow_provider_yandex_vision.search.prepare import prepare_image
 
 RED = (200, 30, 40)
 
@@ -114,14 +114,14 @@ def test_a_broken_picture_is_rejected() -> None:
 
 def test_what_is_no_picture_is_left_to_the_checks() -> None:
     with pytest.raises(ImageRejectedError, match="not an image"):
-        read_checked(VisionImage("memory://a", lambda: b"text"), Limits(), to_accepted)
+        prepare_image(VisionImage("memory://a", lambda: b"text"), Limits(), to_accepted)
 
 
 def test_identity_and_hash_stay_those_of_the_original_bytes() -> None:
     import hashlib
 
     webp = encoded(Image.new("RGB", (40, 30), RED), "WEBP")
-    checked = read_checked(VisionImage("memory://a", lambda: webp, len(webp), "v1"), Limits(), to_accepted)
+    checked = prepare_image(VisionImage("memory://a", lambda: webp, len(webp), "v1"), Limits(), to_accepted)
     assert checked.mime_type == "image/jpeg"
     assert (checked.size, checked.sha256) == (len(webp), hashlib.sha256(webp).hexdigest())
 
@@ -129,7 +129,7 @@ def test_identity_and_hash_stay_those_of_the_original_bytes() -> None:
 def test_without_it_the_reason_names_the_option() -> None:
     webp = encoded(Image.new("RGB", (40, 30), RED), "WEBP")
     with pytest.raises(ImageRejectedError, match="convert_images=True"):
-        read_checked(VisionImage("memory://a", lambda: webp), Limits())
+        prepare_image(VisionImage("memory://a", lambda: webp), Limits())
 
 
 def test_a_file_too_large_to_hold_is_not_read_even_to_be_converted(tmp_path: Path) -> None:
@@ -137,4 +137,4 @@ def test_a_file_too_large_to_hold_is_not_read_even_to_be_converted(tmp_path: Pat
         raise AssertionError("it was read")
 
     with pytest.raises(ImageRejectedError, match="more than max_image_bytes"):
-        read_checked(VisionImage("memory://a", read, 200_000_000), Limits(), to_accepted)
+        prepare_image(VisionImage("memory://a", read, 200_000_000), Limits(), to_accepted)

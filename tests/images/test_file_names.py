@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_yandex_vision.images import list_images
-from tests.texts import FILE_NAMES, text_with
+from tests.support.texts import FILE_NAMES, text_with
 
 
 def is_file_name(name: str) -> bool:

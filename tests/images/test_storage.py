@@ -10,11 +10,11 @@ from moto.backends import get_backend
 
 from airflow_provider_yandex_vision.images import list_images
 from airflow_provider_yandex_vision.vision import ConfigurationError, ImageUnreadableError, Limits
-from airflow_provider_yandex_vision.vision.checks import read_checked
+from airflow_provider_yandex_vision.search.prepare import prepare_image
 from airflow_provider_yandex_vision.vision.errors import NoImagesError
-from tests.hostile import FORGERY, forges, told
+from tests.support.hostile import FORGERY, forges, told
 from tests.images.conftest import BUCKET
-from tests.pictures import png
+from tests.support.pictures import png
 
 ODD_KEYS = [
     "a#b.jpg",
@@ -98,15 +98,15 @@ def test_an_object_deleted_after_the_listing_is_an_unreadable_image(s3: Any) -> 
     gone, kept = list_images(f"s3://storage@{BUCKET}/d/")
     s3.delete_object(Bucket=BUCKET, Key="d/a.jpg")
     with pytest.raises(ImageUnreadableError, match="gone"):
-        read_checked(gone, Limits())
-    assert read_checked(kept, Limits()).size == len(png("d/b.jpg"))
+        prepare_image(gone, Limits())
+    assert prepare_image(kept, Limits()).size == len(png("d/b.jpg"))
 
 
 def test_an_object_replaced_after_the_listing_is_recorded_under_the_version_that_was_read(s3: Any) -> None:
     put(s3, "r/a.jpg")
     (image,) = list_images(f"s3://storage@{BUCKET}/r/")
     s3.put_object(Bucket=BUCKET, Key="r/a.jpg", Body=png("another"))
-    checked = read_checked(image, Limits())
+    checked = prepare_image(image, Limits())
     assert checked.etag == s3.head_object(Bucket=BUCKET, Key="r/a.jpg")["ETag"].strip('"') != image.etag
 
 
@@ -124,9 +124,9 @@ def test_one_missing_object_of_a_list_costs_only_itself(s3: Any) -> None:
     put(s3, "l/a.jpg")
     root = f"s3://storage@{BUCKET}/l"
     present, missing = list_images([f"{root}/a.jpg", f"{root}/typo.jpg"])
-    assert read_checked(present, Limits()).etag
+    assert prepare_image(present, Limits()).etag
     with pytest.raises(ImageUnreadableError, match="gone"):
-        read_checked(missing, Limits())
+        prepare_image(missing, Limits())
 
 
 @pytest.mark.parametrize("nothing", ["empty/", "typo.jpg", "typo/*.jpg", "**/*.webp"])

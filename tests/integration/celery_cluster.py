@@ -23,7 +23,7 @@ from sqlalchemy.engine import URL, Engine
 
 from tests.integration import machine
 from tests.integration.conftest import ROOT, python
-from tests.sinks.conftest import server_url
+from tests.results.conftest import server_url
 
 WORKERS = ("w1", "w2")
 TASKS_A_WORKER = 2

@@ -17,11 +17,11 @@ from sqlalchemy.engine import URL
 
 from airflow_provider_yandex_vision.emulator.server import running
 from airflow_provider_yandex_vision.emulator.service import Reply
-from tests.counting import CountingService
+from tests.support.counting import CountingService
 from tests.integration.celery_cluster import PATIENCE, TASKS_A_WORKER, WORKERS, fresh_database, running_airflow
 from tests.integration.conftest import EXAMPLES
-from tests.pictures import png
-from tests.secrets import API_KEY
+from tests.support.pictures import png
+from tests.support.secrets import API_KEY
 
 DAG_ID = "yandex_vision_backfill"
 SHARDS = 4
@@ -147,5 +147,5 @@ def test_all_shards_together_use_the_rate(ran: Ran, service: CrowdedService) -> 
 
 def test_the_key_is_in_no_file_of_airflow(ran: Ran) -> None:
     files = [file.read_bytes() for file in ran.home.rglob("*") if file.is_file()]
-    assert any(b"Manifest: " in content for content in files)
+    assert any(b"Summary: " in content for content in files)
     assert not any(API_KEY.encode() in content for content in files)

@@ -17,8 +17,8 @@ from airflow_provider_yandex_vision.emulator.pages import index_pages
 from airflow_provider_yandex_vision.emulator.server import running
 from airflow_provider_yandex_vision.emulator.service import Service
 from tests.integration.conftest import EXAMPLES, python
-from tests.photographs import make_pictures, make_web
-from tests.secrets import API_KEY
+from tests.support.photographs import make_pictures, make_web
+from tests.support.secrets import API_KEY
 
 
 @dataclass
@@ -132,15 +132,15 @@ def test_the_backfill_s_shards_cover_everything_once(ran: Ran) -> None:
 
 
 def test_the_bucket_s_pictures_are_known_by_their_content_and_cost_nothing(ran: Ran) -> None:
-    manifest = ran.outcomes[6]["xcoms"]["search[-1]"]
-    assert (manifest["images"], manifest["found"], manifest["duplicates"]) == (7, 3, 4)
+    summary = ran.outcomes[6]["xcoms"]["search[-1]"]
+    assert (summary["images"], summary["found"], summary["duplicates"]) == (7, 3, 4)
     rows = ran.query("SELECT image_uri, status FROM picture_copies WHERE image_uri LIKE 's3://pictures/catalog/%'")
     assert len(rows) == 7
     assert ("s3://pictures/catalog/cat.jpg", "found") in rows
 
 
 def test_the_key_is_in_no_log_and_no_xcom(ran: Ran, airflow_home: Path) -> None:
-    assert "Manifest: " in ran.output
+    assert "Summary: " in ran.output
     assert API_KEY not in ran.output
     for file in airflow_home.rglob("*"):
         assert not file.is_file() or API_KEY.encode() not in file.read_bytes(), file

@@ -26,8 +26,8 @@ from airflow_provider_yandex_vision.get_provider_info import get_provider_info
 from airflow_provider_yandex_vision.vision.client import DEFAULT_HOST
 from tests.integration.conftest import EXAMPLES, ROOT, python
 from tests.integration.connections_page import PATIENCE, ConnectionsPage, chromium
-from tests.photographs import make_pictures, make_web
-from tests.secrets import API_KEY
+from tests.support.photographs import make_pictures, make_web
+from tests.support.secrets import API_KEY
 
 pytestmark = pytest.mark.skipif(
     version("apache-airflow").startswith("2."),

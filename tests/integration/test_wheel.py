@@ -18,8 +18,8 @@ from airflow_provider_yandex_vision.emulator.server import running
 from airflow_provider_yandex_vision.emulator.service import Service
 from airflow_provider_yandex_vision.get_provider_info import get_provider_info
 from tests.integration.conftest import ROOT
-from tests.photographs import make_pictures, make_web
-from tests.secrets import API_KEY
+from tests.support.photographs import make_pictures, make_web
+from tests.support.secrets import API_KEY
 
 MAIN_JOB = """
 import json, sys
@@ -28,8 +28,8 @@ import airflow_provider_yandex_vision
 operator = YandexVisionCopySearchOperator(
     task_id="search", images=sys.argv[1], table="copies", sql_conn_id="results_db"
 )
-manifest = operator.execute({})
-print("\\n" + json.dumps({**manifest, "from": airflow_provider_yandex_vision.__file__}))
+summary = operator.execute({})
+print("\\n" + json.dumps({**summary, "from": airflow_provider_yandex_vision.__file__}))
 """
 
 
@@ -117,9 +117,9 @@ def test_the_main_job_runs_from_it(installed: Path, tmp_path: Path) -> None:
             ),
             AIRFLOW_CONN_RESULTS_DB=json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "results.db")}),
         )
-    manifest = json.loads(output.splitlines()[-1])
-    assert str(installed.parent.parent) in manifest["from"]
-    assert (manifest["images"], manifest["found"], manifest["none"], manifest["rejected"]) == (7, 3, 1, 3)
+    summary = json.loads(output.splitlines()[-1])
+    assert str(installed.parent.parent) in summary["from"]
+    assert (summary["images"], summary["found"], summary["none"], summary["rejected"]) == (7, 3, 1, 3)
 
 
 def test_airflow_lists_it_among_its_providers(installed: Path, tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from sqlalchemy import create_engine, text
 from airflow_provider_yandex_vision.emulator.pages import index_pages
 from airflow_provider_yandex_vision.emulator.server import running
 from airflow_provider_yandex_vision.emulator.service import Service
-from tests.photographs import make_pictures, make_web
-from tests.secrets import API_KEY
+from tests.support.photographs import make_pictures, make_web
+from tests.support.secrets import API_KEY
 
 POSTGRES_URL = "postgresql+psycopg2://postgres@127.0.0.1"
 

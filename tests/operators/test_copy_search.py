@@ -17,7 +17,7 @@ from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
 from airflow_provider_yandex_vision.operators.copy_search import YandexVisionCopySearchOperator
 from airflow_provider_yandex_vision.vision.errors import FailedImagesError
 from tests.operators.conftest import Query
-from tests.secrets import API_KEY
+from tests.support.secrets import API_KEY
 
 COUNTS = {"images": 7, "found": 3, "none": 1, "rejected": 3, "failed": 0, "skipped": 0, "duplicates": 1}
 
@@ -40,24 +40,24 @@ def searched(service: Service) -> int:
     return int(images)
 
 
-def some_of(manifest: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: manifest[name] for name in names}
+def some_of(summary: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: summary[name] for name in names}
 
 
 class TestWithoutATable:
     def test_the_results_are_plain_values_for_xcom(self, emulator: Service, pictures: Path) -> None:
-        manifest = search(pictures)
-        assert some_of(manifest, *COUNTS) == COUNTS
-        assert json.loads(json.dumps(manifest)) == manifest
-        results = {Path(result["uri"]).name: result for result in manifest["results"]}
+        summary = search(pictures)
+        assert some_of(summary, *COUNTS) == COUNTS
+        assert json.loads(json.dumps(summary)) == summary
+        results = {Path(result["uri"]).name: result for result in summary["results"]}
         assert results["cat.jpg"]["copy_count"] == 2
         assert {match["domain"] for match in results["cat.jpg"]["matches"]} == {"cats.example", "news.example"}
         assert results["rocket.jpg"]["status"] == "none"
         assert searched(emulator) == 3
 
     def test_each_bad_file_is_rejected_with_its_own_reason(self, emulator: Service, pictures: Path) -> None:
-        manifest = search(pictures)
-        reasons = {Path(r["uri"]).name: r["error_message"] for r in manifest["results"] if r["status"] == "rejected"}
+        summary = search(pictures)
+        reasons = {Path(r["uri"]).name: r["error_message"] for r in summary["results"] if r["status"] == "rejected"}
         assert reasons == {
             "broken.jpg": "Can't decode Image",
             "empty.png": "the file is empty",
@@ -72,9 +72,9 @@ class TestWithoutATable:
         assert emulator.statistics()["requests"] == {}
 
     def test_a_budget_within_what_xcom_carries_is_fine(self, emulator: Service, pictures: Path) -> None:
-        manifest = search(pictures, max_xcom_images=3, max_images=2)
-        assert some_of(manifest, "images", "partial") == {"images": 7, "partial": True}
-        assert len(manifest["results"]) == 2
+        summary = search(pictures, max_xcom_images=3, max_images=2)
+        assert some_of(summary, "images", "partial") == {"images": 7, "partial": True}
+        assert len(summary["results"]) == 2
 
     def test_lists_and_other_tasks_outputs_are_taken(self, emulator: Service, pictures: Path) -> None:
         urls = [f"file://{pictures}/cat.jpg", f"file://{pictures}/rocket.jpg"]
@@ -85,8 +85,8 @@ class TestWithoutATable:
         assert search(f"file://{pictures}/c*.jpg")["images"] == 2
 
     def test_a_missing_file_of_a_list_is_a_row_and_not_a_failure(self, emulator: Service, pictures: Path) -> None:
-        manifest = search([f"file://{pictures}/cat.jpg", f"file://{pictures}/typo.jpg"])
-        assert some_of(manifest, "found", "failed") == {"found": 1, "failed": 1}
+        summary = search([f"file://{pictures}/cat.jpg", f"file://{pictures}/typo.jpg"])
+        assert some_of(summary, "found", "failed") == {"found": 1, "failed": 1}
 
     def test_failed_images_fail_the_task_where_it_was_told_to_mind(self, emulator: Service, pictures: Path) -> None:
         images = [f"file://{pictures}/cat.jpg", f"file://{pictures}/typo.jpg"]
@@ -133,10 +133,10 @@ class TestWithATable:
     def test_the_tables_hold_one_row_for_every_image_and_one_for_every_page(
         self, emulator: Service, pictures: Path, database: Query
     ) -> None:
-        manifest = search(pictures, table="copies", sql_conn_id="results_db")
-        assert some_of(manifest, *COUNTS) == COUNTS
-        assert "results" not in manifest
-        assert some_of(manifest, "copies", "matches", "new_matches", "table") == {
+        summary = search(pictures, table="copies", sql_conn_id="results_db")
+        assert some_of(summary, *COUNTS) == COUNTS
+        assert "results" not in summary
+        assert some_of(summary, "copies", "matches", "new_matches", "table") == {
             "copies": 5,
             "matches": 5,
             "new_matches": 5,
@@ -155,8 +155,8 @@ class TestWithATable:
         self, emulator: Service, pictures: Path, database: Query
     ) -> None:
         search(pictures, table="copies", sql_conn_id="results_db")
-        manifest = search(pictures, table="copies", sql_conn_id="results_db")
-        assert some_of(manifest, "images", "skipped", "requests", "new_matches") == {
+        summary = search(pictures, table="copies", sql_conn_id="results_db")
+        assert some_of(summary, "images", "skipped", "requests", "new_matches") == {
             "images": 7,
             "skipped": 7,
             "requests": 0,
@@ -168,8 +168,8 @@ class TestWithATable:
         self, emulator: Service, pictures: Path, database: Query
     ) -> None:
         search(pictures, table="copies", sql_conn_id="results_db")
-        manifest = search(pictures, "run 2", table="copies", sql_conn_id="results_db")
-        assert some_of(manifest, "found", "skipped", "new_matches") == {"found": 3, "skipped": 0, "new_matches": 0}
+        summary = search(pictures, "run 2", table="copies", sql_conn_id="results_db")
+        assert some_of(summary, "found", "skipped", "new_matches") == {"found": 3, "skipped": 0, "new_matches": 0}
         assert database("SELECT DISTINCT first_seen_run_id FROM copies_matches") == [("run 1",)]
 
     def test_recheck_after_skips_what_has_not_changed_and_reads_nothing(
@@ -182,8 +182,8 @@ class TestWithATable:
         }
         search(pictures, **arguments)
         (pictures / "rocket.jpg").write_bytes((pictures / "coffee.jpg").read_bytes())
-        manifest = search(pictures, "run 2", **arguments)
-        assert some_of(manifest, "skipped", "found", "duplicates") == {"skipped": 6, "found": 1, "duplicates": 1}
+        summary = search(pictures, "run 2", **arguments)
+        assert some_of(summary, "skipped", "found", "duplicates") == {"skipped": 6, "found": 1, "duplicates": 1}
         assert searched(emulator) == 3
 
     def test_a_budget_stops_the_run_and_the_next_one_goes_on_with_the_rest(
@@ -199,10 +199,10 @@ class TestWithATable:
     def test_shards_share_the_images_without_gap_or_overlap(
         self, emulator: Service, pictures: Path, database: Query
     ) -> None:
-        manifests = [
+        summaries = [
             search(pictures, table="copies", sql_conn_id="results_db", shard=str(shard), shards=3) for shard in range(3)
         ]
-        assert sum(manifest["images"] for manifest in manifests) == 7
+        assert sum(summary["images"] for summary in summaries) == 7
         assert database("SELECT count(*) FROM copies") == [(7,)]
 
     def test_shards_share_rate_and_window(self) -> None:
@@ -216,8 +216,8 @@ class TestWithATable:
         images = [f"file://{pictures}/cat.jpg", f"file://{pictures}/late.jpg"]
         search(images, table="copies", sql_conn_id="results_db")
         (pictures / "late.jpg").write_bytes((pictures / "rocket.jpg").read_bytes())
-        manifest = search(images, table="copies", sql_conn_id="results_db")
-        assert some_of(manifest, "skipped", "none", "failed") == {"skipped": 1, "none": 1, "failed": 0}
+        summary = search(images, table="copies", sql_conn_id="results_db")
+        assert some_of(summary, "skipped", "none", "failed") == {"skipped": 1, "none": 1, "failed": 0}
 
     def test_declared_outlets_get_the_counts(self, emulator: Service, pictures: Path, database: Query) -> None:
         from airflow.providers.common.compat.sdk import Asset
@@ -333,7 +333,7 @@ def test_on_kill_stops_the_search(emulator: Service, pictures: Path) -> None:
 def test_parsing_a_dag_loads_nothing_that_only_a_run_needs() -> None:
     program = (
         "import sys, airflow_provider_yandex_vision.operators.copy_search\n"
-        "rooms = [f'airflow_provider_yandex_vision.{room}' for room in ('hooks', 'images', 'sinks', 'vision')]\n"
+        "rooms = [f'airflow_provider_yandex_vision.{room}' for room in ('hooks', 'images', 'results', 'search', 'vision')]\n"
         "print([name for name in sys.modules if name.startswith(tuple(rooms))])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

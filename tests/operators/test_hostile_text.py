@@ -19,11 +19,11 @@ from airflow_provider_yandex_vision.emulator.service import Reply
 from airflow_provider_yandex_vision.operators.copy_search import YandexVisionCopySearchOperator
 from airflow_provider_yandex_vision.vision import RetryPolicy
 from airflow_provider_yandex_vision.vision.errors import FailedImagesError
-from airflow_provider_yandex_vision.vision.pacing import Backoff
-from tests.counting import CountingService
-from tests.hostile import CODE, FORGERY, forges, told
+from airflow_provider_yandex_vision.search.pacing import Backoff
+from tests.support.counting import CountingService
+from tests.support.hostile import CODE, FORGERY, forges, told
 from tests.operators.conftest import Query
-from tests.pictures import png
+from tests.support.pictures import png
 
 TEXTS = [*CODE.values(), FORGERY]
 MATCHES = [(text, f"https://{text}/", f"https://i.test/{text}", f"More: {text}") for text in TEXTS]
@@ -157,14 +157,14 @@ class TestData:
         asset = Asset("copies")
         event = SimpleNamespace(extra=None)
         task = operator(f"file://{folder}/", table="copies", sql_conn_id="results_db", outlets=[asset])
-        manifest = task.execute(context(outlet_events={asset: event}))
+        summary = task.execute(context(outlet_events={asset: event}))
         rows = database("SELECT title, page_url, image_url, description FROM copies_matches")
         assert sorted(rows) == sorted(MATCHES * 4)
         assert {uri for (uri,) in database("SELECT image_uri FROM copies")} == {
             f"file://{each}" for each in folder.iterdir()
         }
-        elsewhere = "\n".join((*map(str, manifest.values()), str(event.extra), *shown()))
-        assert "'found': 4" in elsewhere, "neither the manifest nor the event are there"
+        elsewhere = "\n".join((*map(str, summary.values()), str(event.extra), *shown()))
+        assert "'found': 4" in elsewhere, "neither the summary nor the event are there"
         assert not [
             text for match in MATCHES for text in match if text not in (FORGERY, "+1", "-1") and text in elsewhere
         ]

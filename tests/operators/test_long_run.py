@@ -11,10 +11,10 @@ import pytest
 from airflow_provider_yandex_vision.emulator.service import Service
 from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
 from airflow_provider_yandex_vision.vision.errors import SearchStoppedError
-from airflow_provider_yandex_vision.vision.search import CopySearch
-from tests.faults import FAULTS
-from tests.faulty_service import FaultyService, burning
-from tests.long_task import (
+from airflow_provider_yandex_vision.search.search import CopySearch
+from tests.support.faults import FAULTS
+from tests.support.faulty_service import FaultyService, burning
+from tests.support.long_task import (
     DAGS,
     PAID_AGAIN_FOR_A_STOP,
     SIGNALS,

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_yandex_vision.emulator.server import running
-from tests.counting import CountingService
-from tests.killing import PAID_TWICE_FOR_A_KILL, attempt, make_many
+from tests.support.counting import CountingService
+from tests.support.killing import PAID_TWICE_FOR_A_KILL, attempt, make_many
 from tests.operators.conftest import Query
 
 

@@ -12,12 +12,12 @@ import pytest
 import requests
 import requests_mock
 
-from airflow_provider_yandex_vision.vision.checks import CheckedImage, Limits, read_checked
+from airflow_provider_yandex_vision.search.prepare import PreparedImage, Limits, prepare_image
 from airflow_provider_yandex_vision.vision.client import VisionClient
 from airflow_provider_yandex_vision.vision.errors import ServiceError
-from tests.loopback import reply, tls_context
-from tests.pictures import image
-from tests.secrets import API_KEY
+from tests.support.loopback import reply, tls_context
+from tests.support.pictures import image
+from tests.support.secrets import API_KEY
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 URL = "https://vision.api.cloud.yandex.net/vision/v1/batchAnalyze"
@@ -27,7 +27,7 @@ ONE_RESULT = reply(json.dumps({"results": [NO_COPIES]}).encode())
 
 @pytest.fixture
 def service() -> requests_mock.Adapter:
-    """Answers in place of the service: ``service.register_uri("POST", URL, …)``."""
+    """Duplicates in place of the service: ``service.register_uri("POST", URL, …)``."""
     return requests_mock.Adapter()
 
 
@@ -55,8 +55,8 @@ def answer(connection: socket.socket) -> None:
     connection.sendall(ONE_RESULT)
 
 
-def checked(*uris: str) -> list[CheckedImage]:
-    return [read_checked(image(uri), Limits()) for uri in uris]
+def checked(*uris: str) -> list[PreparedImage]:
+    return [prepare_image(image(uri), Limits()) for uri in uris]
 
 
 def sent(service: requests_mock.Adapter) -> Any:

@@ -23,10 +23,10 @@ from airflow_provider_yandex_vision.vision.errors import (
     ServiceError,
     UnavailableError,
 )
-from airflow_provider_yandex_vision.vision.messages import encode_spec
+from airflow_provider_yandex_vision.vision.models import encode_spec
 from airflow_provider_yandex_vision.vision.transport import MAX_REPLY_BYTES
-from tests.pictures import png, without_comma
-from tests.secrets import API_KEY
+from tests.support.pictures import png, without_comma
+from tests.support.secrets import API_KEY
 from tests.vision.conftest import NO_COPIES, NOW, URL, checked, error_of, sent
 
 

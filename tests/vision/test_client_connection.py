@@ -15,8 +15,8 @@ import requests
 
 from airflow_provider_yandex_vision.vision.client import VisionClient
 from airflow_provider_yandex_vision.vision.errors import UnavailableError
-from tests.loopback import reply, serving
-from tests.secrets import API_KEY
+from tests.support.loopback import reply, serving
+from tests.support.secrets import API_KEY
 from tests.vision.conftest import ONE_RESULT, answer, checked, error_of
 
 

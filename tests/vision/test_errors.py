@@ -18,7 +18,7 @@ from airflow_provider_yandex_vision.vision.errors import (
     YandexVisionError,
     printable,
 )
-from tests.hostile import FORGERY, LINES, MARKERS, TERMINAL, forges
+from tests.support.hostile import FORGERY, LINES, MARKERS, TERMINAL, forges
 
 
 def drawn_tree() -> dict[str, str | None]:

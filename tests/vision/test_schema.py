@@ -21,15 +21,15 @@ from yandex.cloud.ai.vision.v1.vision_service_pb2 import (
 )
 
 from airflow_provider_yandex_vision.get_provider_info import get_provider_info
-from airflow_provider_yandex_vision.vision.messages import (
+from airflow_provider_yandex_vision.vision.models import (
     MAX_CONTENT_BYTES,
     MAX_IMAGES_PER_REQUEST,
     Answer,
     RequestBody,
     encode_spec,
 )
-from airflow_provider_yandex_vision.vision.messages import CopyMatch as OurMatch
-from airflow_provider_yandex_vision.vision.replies import decode_reply
+from airflow_provider_yandex_vision.vision.models import CopyMatch as OurMatch
+from airflow_provider_yandex_vision.vision.wire import decode_reply
 
 
 def parse(body: RequestBody) -> Any:

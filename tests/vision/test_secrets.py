@@ -17,10 +17,10 @@ import requests
 
 from airflow_provider_yandex_vision.vision import CopySearch, Settings
 from airflow_provider_yandex_vision.vision.client import VisionClient
-from tests.loopback import Answer, reply, serving
-from tests.pictures import image, png
-from tests.secrets import API_KEY
-from tests.sinks.proxy import pump
+from tests.support.loopback import Answer, reply, serving
+from tests.support.pictures import image, png
+from tests.support.secrets import API_KEY
+from tests.results.proxy import pump
 from tests.vision.conftest import answer, checked, error_of
 
 OUR_KEY = [f"Api-Key {API_KEY}"]

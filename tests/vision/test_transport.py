@@ -17,8 +17,8 @@ import trustme
 from airflow_provider_yandex_vision.vision.client import VisionClient
 from airflow_provider_yandex_vision.vision.errors import ProtocolError
 from airflow_provider_yandex_vision.vision.transport import MAX_REPLY_BYTES, AbortableAdapter
-from tests.loopback import reply, serving
-from tests.secrets import API_KEY
+from tests.support.loopback import reply, serving
+from tests.support.secrets import API_KEY
 
 
 @pytest.fixture

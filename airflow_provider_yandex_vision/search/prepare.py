@@ -1,0 +1,118 @@
+"""Read an image, check it and encode it, so that a bad file never affects the others in its request."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from datetime import datetime
+
+from airflow_provider_yandex_vision.search.service import Service
+from airflow_provider_yandex_vision.search.settings import Settings
+from airflow_provider_yandex_vision.vision.errors import ImageError, ImageRejectedError, ImageUnreadableError
+from airflow_provider_yandex_vision.vision.models import Content, CopySearchResult, Image, PreparedImage
+
+MAX_CONVERTED_BYTES = 100_000_000
+"""A larger file is not read into memory, whatever could be made of it."""
+
+SENT_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
+
+KNOWN_TYPES = {
+    b"GIF8": "image/gif",
+    b"BM": "image/bmp",
+    b"II*\0": "image/tiff",
+    b"MM\0*": "image/tiff",
+    b"%PDF": "application/pdf",
+}
+
+
+def prepare_image(image: Image, service: Service, settings: Settings) -> PreparedImage:
+    """Fetch, check and encode one image.
+
+    Hash and size are those of the stored bytes, even if ``settings.convert`` sends others.
+
+    :raises ImageRejectedError: the bytes are at fault.
+    :raises ImageUnreadableError: the storage did not return them.
+    """
+    if image.size is not None and (settings.convert is None or image.size > MAX_CONVERTED_BYTES):
+        _check_size(image.size, settings)
+    stored = _read(image)
+    etag = stored.etag if isinstance(stored, Content) and stored.etag else image.etag
+    content = settings.convert(stored, settings) if settings.convert else stored
+    _check_size(len(content), settings)
+    mime_type = _check_type(content)
+    _check_pixels(content, settings)
+    part = service.encode(content, mime_type)
+    if len(part) + service.envelope_bytes > settings.max_request_bytes:
+        raise ImageRejectedError(
+            f"the image alone makes a request larger than max_request_bytes={settings.max_request_bytes:,}", "TOO_LARGE"
+        )
+    return PreparedImage(image.uri, part, hashlib.sha256(stored).hexdigest(), len(stored), mime_type, etag)
+
+
+def result_of_error(image: Image, error: ImageError, searched_at: datetime) -> CopySearchResult:
+    """The result of an image that was never sent."""
+    return CopySearchResult(
+        uri=image.uri,
+        status="rejected" if isinstance(error, ImageRejectedError) else "failed",
+        error_code=error.code,
+        error_message=error.message,
+        size=image.size,
+        etag=image.etag,
+        searched_at=searched_at,
+    )
+
+
+def _read(image: Image) -> bytes:
+    try:
+        content = image.read()
+    except ImageError:
+        raise
+    except FileNotFoundError as error:
+        raise ImageUnreadableError("the object is gone: it was deleted after it was listed", "GONE") from error
+    except Exception as error:
+        raise ImageUnreadableError(f"reading failed: {type(error).__name__}: {error}"[:500]) from error
+    if not isinstance(content, bytes):
+        raise ImageUnreadableError(f"reading returned {type(content).__name__} instead of bytes")
+    return content
+
+
+def _check_size(size: int, settings: Settings) -> None:
+    if size == 0:
+        raise ImageRejectedError("the file is empty", "EMPTY")
+    if size > settings.max_image_bytes:
+        raise ImageRejectedError(
+            f"the file has {size:,} bytes, more than max_image_bytes={settings.max_image_bytes:,}", "TOO_LARGE"
+        )
+
+
+def _check_type(content: bytes) -> str:
+    for magic, mime_type in SENT_TYPES.items():
+        if content.startswith(magic):
+            return mime_type
+    kind = _known_type(content)
+    if kind:
+        raise ImageRejectedError(
+            f"the service accepts JPEG and PNG, this is {kind}; convert_images=True converts images", "UNSUPPORTED_TYPE"
+        )
+    raise ImageRejectedError("the file is not an image", "NOT_AN_IMAGE")
+
+
+def _known_type(content: bytes) -> str | None:
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "image/webp"
+    return next((kind for magic, kind in KNOWN_TYPES.items() if content.startswith(magic)), None)
+
+
+def _check_pixels(content: bytes, settings: Settings) -> None:
+    import imagesize  # late: it loads urllib and XML, which parsing a DAG does not need
+
+    try:
+        width, height = imagesize.get(io.BytesIO(content), exif_rotation=False)
+    except Exception:  # on a broken header imagesize raises whatever its struct calls raise
+        width = height = -1
+    if width <= 0 or height <= 0:
+        raise ImageRejectedError("the image header is broken or truncated", "BROKEN_IMAGE")
+    if width * height > settings.max_pixels:
+        raise ImageRejectedError(
+            f"the image has {width}x{height} pixels, more than max_pixels={settings.max_pixels:,}", "TOO_MANY_PIXELS"
+        )

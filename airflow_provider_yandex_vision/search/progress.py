@@ -1,0 +1,94 @@
+"""What a search has done so far: counts for programs, and a line every few seconds for people."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from airflow_provider_yandex_vision.search.pacing import Clock, Pacer
+from airflow_provider_yandex_vision.vision.models import CopySearchResult, PreparedImage, utc_now
+
+log = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+@dataclass(slots=True)
+class Counts:
+    """Of one search. ``duplicates`` are images that got a known answer; they count in their status as well."""
+
+    found: int = 0
+    none: int = 0
+    rejected: int = 0
+    failed: int = 0
+    duplicates: int = 0
+    copies: int = 0
+    matches: int = 0
+    requests: int = 0
+    throttles: int = 0
+    bytes_sent: int = 0
+
+    @property
+    def images(self) -> int:
+        return self.found + self.none + self.rejected + self.failed
+
+    def add_result(self, result: CopySearchResult) -> None:
+        setattr(self, result.status, getattr(self, result.status) + 1)
+        self.copies += result.copy_count or 0
+        self.matches += len(result.matches)
+
+    def add_request(self, images: Iterable[PreparedImage], *, throttled: bool) -> None:
+        self.requests += 1
+        self.bytes_sent += sum(len(image.part) for image in images)
+        self.throttles += throttled
+
+
+class Progress:
+    """Logs a line about the counts every few seconds, and one at the end.
+
+    ``total`` is the number of images, as soon as it is known.
+    """
+
+    def __init__(self, counts: Counts, pacer: Pacer, *, clock: Clock = time.monotonic) -> None:
+        self.total: int | None = None
+        self._counts = counts
+        self._pacer = pacer
+        self._clock = clock
+        self._started = self._last_line = clock()
+
+    def tick(self) -> None:
+        now = self._clock()
+        if now - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            log.info("%s", self.line())
+
+    def finish(self) -> None:
+        log.info("Done: %s, in %s", self.line(), _duration(self._clock() - self._started))
+
+    def line(self) -> str:
+        counts, elapsed = self._counts, self._clock() - self._started
+        rate = counts.images / elapsed if elapsed > 0 else 0.0
+        of_total = "" if self.total is None else f" of {self.total:,}"
+        parts = [
+            f"{counts.images:,}{of_total} images",
+            f"{rate:,.1f}/s",
+            f"{counts.requests:,} requests",
+            f"{counts.failed:,} failed",
+            f"{counts.rejected:,} rejected",
+            f"{counts.bytes_sent / 1e6:,.1f} MB sent",
+        ]
+        left = 0 if self.total is None else self.total - counts.images
+        if left and rate:
+            parts.append(f"{_duration(left / rate)} left")
+        pause = self._pacer.pause_left
+        if pause:
+            until = utc_now() + timedelta(seconds=pause)
+            parts.append(f"throttled: next request at {until:%H:%M:%S} UTC, in {pause:.0f} s")
+        return ", ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))

@@ -1,0 +1,162 @@
+"""Images listed and read ahead of the requests, within a bounded memory."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from queue import SimpleQueue
+from typing import Any
+
+from airflow_provider_yandex_vision.search.pacing import Clock
+from airflow_provider_yandex_vision.search.settings import Settings
+from airflow_provider_yandex_vision.search.workers import Workers
+from airflow_provider_yandex_vision.vision.models import Image, PreparedImage
+
+ASSUMED_BYTES = 512 * 1024
+"""Size of an image until it is read, if the listing does not tell."""
+
+SLOW_READ_SECONDS = 0.003
+"""If reads are slower than this on average, another thread helps. Fast ones would only take turns at Python's lock."""
+SHARE_OF_LAST_READ = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The end of a job that listed images. ``error`` ended the listing early."""
+
+    ended: bool
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The end of a job that read an image: prepared, or with what is wrong with it."""
+
+    image: Image
+    outcome: PreparedImage | BaseException
+    seconds: float
+
+
+class Held:
+    """The images and bytes that a search holds in memory: the only account of them.
+
+    One image always fits, however large it is, so that nothing waits for ever.
+    """
+
+    def __init__(self, max_images: int, max_bytes: int) -> None:
+        self.images = 0
+        self.bytes = 0
+        self._max_images = max_images
+        self._max_bytes = max_bytes
+
+    def fits(self, size: int) -> bool:
+        return self.bytes == 0 or self.bytes + size <= self._max_bytes
+
+    @property
+    def room(self) -> tuple[int, int]:
+        """Images and bytes to list next; none until there is room for several."""
+        images, size = self._max_images - self.images, self._max_bytes - self.bytes
+        enough = images * 8 >= self._max_images and size * 8 >= self._max_bytes
+        return (images, size) if enough or not self.images else (0, 0)
+
+
+class Reading:
+    """Has workers list and read images, as far as memory allows.
+
+    Used by one thread, which takes from ``outcomes`` the listed images and the ends of the jobs.
+
+    :param prepare: called by the workers.
+    """
+
+    def __init__(
+        self,
+        images: Iterable[Image],
+        prepare: Callable[[Image], PreparedImage],
+        settings: Settings,
+        outcomes: SimpleQueue[Any],
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self.listed = 0
+        self.ended = False
+        self.held = Held(settings.max_held_images, settings.max_held_bytes)
+        self.listers = Workers("list", 1, outcomes)
+        self.readers = Workers("read", settings.max_concurrent_reads, outcomes)
+        self._images = iter(images)
+        self._prepare = prepare
+        self._outcomes = outcomes
+        self._clock = clock
+        self._waiting: deque[Image] = deque()
+        self._listing = False
+        self._reading = 0
+        self._average_seconds = 0.0
+
+    @property
+    def idle(self) -> bool:
+        """Whether no image is going to come before memory is released."""
+        return not (self._listing or self._reading)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no image is going to come at all."""
+        return self.idle and self.ended and not self._waiting
+
+    def start_jobs(self) -> None:
+        while self._waiting and self.held.fits(held_bytes(self._waiting[0])):
+            image = self._waiting.popleft()
+            self.held.bytes += held_bytes(image)
+            self._reading += 1
+            self.readers.submit(partial(self._read, image))
+        images, size = self.held.room
+        if images and not (self._waiting or self._listing or self.ended):
+            self._listing = True
+            self.listers.submit(partial(self._list, images, size))
+
+    def take_image(self, image: Image) -> None:
+        self.listed += 1
+        self.held.images += 1
+        self._waiting.append(image)
+
+    def take_listed(self, listed: Listed) -> None:
+        self._listing = False
+        self.ended = listed.ended
+
+    def take_read(self, read: Read) -> None:
+        self._reading -= 1
+        size = read.outcome.size if isinstance(read.outcome, PreparedImage) else 0
+        self.held.bytes += size - held_bytes(read.image)
+        self._average_seconds += (read.seconds - self._average_seconds) * SHARE_OF_LAST_READ
+        if self._average_seconds > SLOW_READ_SECONDS:
+            self.readers.grow()
+
+    def take_silence(self) -> None:
+        """Nothing has happened for a while: perhaps a read hangs, and the others must not wait for it."""
+        if self._reading:
+            self.readers.grow()
+
+    def _list(self, max_images: int, max_bytes: int) -> Listed:
+        try:
+            for image in islice(self._images, max_images):
+                self._outcomes.put(image)
+                max_images -= 1
+                max_bytes -= held_bytes(image)
+                if max_bytes <= 0:
+                    return Listed(ended=False)
+        except BaseException as error:
+            return Listed(True, error)
+        return Listed(ended=max_images > 0)
+
+    def _read(self, image: Image) -> Read:
+        started = self._clock()
+        try:
+            outcome: PreparedImage | BaseException = self._prepare(image)
+        except BaseException as error:
+            outcome = error
+        return Read(image, outcome, self._clock() - started)
+
+
+def held_bytes(image: Image) -> int:
+    return ASSUMED_BYTES if image.size is None else image.size

@@ -1,0 +1,194 @@
+"""Send batches, within the window and at the pacer's rate, and decide what becomes of their images."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, TypeAlias
+
+from airflow_provider_yandex_vision.search.pacing import Clock, Pacer
+from airflow_provider_yandex_vision.search.progress import Counts
+from airflow_provider_yandex_vision.search.queues import Batch, Packer, RetryQueue
+from airflow_provider_yandex_vision.search.service import Service
+from airflow_provider_yandex_vision.search.settings import Settings
+from airflow_provider_yandex_vision.search.workers import Stop, Stopped, Workers
+from airflow_provider_yandex_vision.vision.errors import (
+    InvalidRequestError,
+    ServiceError,
+    ThrottledError,
+    TransientError,
+)
+from airflow_provider_yandex_vision.vision.models import CopySearchResult, PreparedImage, Status
+
+log = logging.getLogger(__name__)
+
+LOST_BATCHES_MEAN_OUTAGE = 3
+REFUSALS_MEAN_BROKEN_CONTRACT = 64
+SECONDS_BETWEEN_WARNINGS = 5.0
+
+THROTTLED_CODE = "RESOURCE_EXHAUSTED"
+RETRIED_CODES = frozenset({"DEADLINE_EXCEEDED", THROTTLED_CODE, "INTERNAL", "UNAVAILABLE", "PROTOCOL"})
+"""Codes of a single image for which another request may work."""
+
+Settled: TypeAlias = "list[tuple[PreparedImage, CopySearchResult]]"
+"""Images whose search is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A worker sent a batch; it has results, or an error."""
+
+    batch: Batch
+    results: list[CopySearchResult]
+    error: BaseException | None = None
+
+
+class Sending:
+    """Has batches sent by workers, and sends again what may work later.
+
+    Used by one thread, which passes it what the workers put into ``outcomes``.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        settings: Settings,
+        pacer: Pacer,
+        counts: Counts,
+        stop: Stop,
+        outcomes: SimpleQueue[Any],
+        *,
+        clock: Clock,
+        now: Callable[[], datetime],
+    ) -> None:
+        self.in_flight = 0
+        self.workers = Workers("send", settings.max_concurrent_requests, outcomes)
+        self.packer = Packer(service.max_images_per_request, settings.max_request_bytes - service.envelope_bytes)
+        self.retries = RetryQueue(settings, clock)
+        self._send = partial(_send, service, pacer)
+        self._window = settings.max_concurrent_requests
+        self._counts = counts
+        self._stop = stop
+        self._clock = clock
+        self._now = now
+        self._lost_in_a_row = 0
+        self._refused_in_a_row = 0
+        self._quiet_until = clock()
+
+    @property
+    def has_free_slot(self) -> bool:
+        """A batch that waits for its next attempt keeps its slot, so a broken service is not flooded."""
+        return self.in_flight + len(self.retries.batches) < self._window
+
+    @property
+    def idle(self) -> bool:
+        return not (self.in_flight or self.retries.batches or self.retries.images)
+
+    def start_retries(self) -> None:
+        while image := self.retries.images.pop_due():
+            self.packer.add(image)
+        while batch := self.retries.batches.pop_due():
+            self.submit(batch)
+
+    def submit(self, batch: Batch) -> None:
+        self.in_flight += 1
+        self.workers.submit(partial(self._send, batch))
+        if self.in_flight > len(self.workers):
+            self.workers.grow()
+
+    def take_sent(self, sent: Sent) -> Settled:
+        """:return: images that have their result now; the others are going to be sent again."""
+        self.in_flight -= 1
+        error = sent.error
+        if isinstance(error, Stopped):
+            return []
+        self._counts.add_request(sent.batch, throttled=_is_throttled(sent))
+        if error is None:
+            return self._take_results(sent)
+        if self._stop.stopping:
+            return []
+        if isinstance(error, InvalidRequestError):
+            return self._take_refusal(sent.batch, error)
+        if isinstance(error, TransientError):
+            return self._take_failure(sent.batch, error)
+        self._stop.drain(error)
+        return []
+
+    def _take_results(self, sent: Sent) -> Settled:
+        self._lost_in_a_row = self._refused_in_a_row = 0
+        return [
+            (image, result)
+            for image, result in zip(sent.batch, sent.results, strict=True)
+            if not self._goes_again(image, result)
+        ]
+
+    def _goes_again(self, image: PreparedImage, result: CopySearchResult) -> bool:
+        if result.error_code not in RETRIED_CODES or self._stop.stopping:
+            return False
+        return self.retries.add_image(image, throttled=result.error_code == THROTTLED_CODE)
+
+    def _take_refusal(self, batch: Batch, error: InvalidRequestError) -> Settled:
+        """Halve a refused batch until the image at fault is alone."""
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            self.packer.add_batches(batch[:middle], batch[middle:])
+            return []
+        self._refused_in_a_row += 1
+        if self._refused_in_a_row >= REFUSALS_MEAN_BROKEN_CONTRACT:
+            self._stop.drain(error)
+        return self._settle(batch, "rejected", error)
+
+    def _take_failure(self, batch: Batch, error: TransientError) -> Settled:
+        throttled = isinstance(error, ThrottledError)
+        lost, delay = self.retries.add_batch(batch, throttled=throttled, retry_after=error.retry_after)
+        if len(lost) == len(batch):
+            self._lost_in_a_row += 1
+            if self._lost_in_a_row >= LOST_BATCHES_MEAN_OUTAGE:
+                self._stop.drain(error)
+        elif not throttled:
+            self._warn("Request failed, retrying in %.1f s: %s", delay, error)
+        return self._settle(lost, "failed", error)
+
+    def _settle(self, batch: Batch, status: Status, error: ServiceError) -> Settled:
+        code = error.code or (f"HTTP_{error.http_status}" if error.http_status else "NO_REPLY")
+        now = self._now()
+        return [(image, image.result(status, now, error_code=code, error_message=error.message)) for image in batch]
+
+    def _warn(self, line: str, *values: object) -> None:
+        """In an outage every request has the same to say; once in a while is enough."""
+        if self._clock() >= self._quiet_until:
+            self._quiet_until = self._clock() + SECONDS_BETWEEN_WARNINGS
+            log.warning(line, *values)
+
+
+def _send(service: Service, pacer: Pacer, batch: Batch) -> Sent:
+    """In a worker: one request, when the pacer allows it."""
+    try:
+        sent_at = pacer.wait()
+        sent = Sent(batch, service.batch_analyze(batch))
+    except ServiceError as error:
+        sent = Sent(batch, [], error)
+    except BaseException as error:
+        return Sent(batch, [], error)
+    # Here and not where results are taken: the other workers have to know at once.
+    if _is_throttled(sent):
+        retry_after = sent.error.retry_after if isinstance(sent.error, ServiceError) else None
+        if pacer.throttled(sent_at, retry_after):
+            log.warning(
+                "Throttled by the service: next request in %.1f s, then %.1f requests/s",
+                pacer.pause_left,
+                pacer.requests_per_second,
+            )
+    elif sent.error is None:
+        pacer.succeeded(sent_at)
+    return sent
+
+
+def _is_throttled(sent: Sent) -> bool:
+    if sent.error is not None:
+        return isinstance(sent.error, ThrottledError)
+    return any(result.error_code == THROTTLED_CODE for result in sent.results)

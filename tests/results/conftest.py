@@ -1,0 +1,68 @@
+"""Every database the code has words for, and one it has none for."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import OperationalError
+
+from airflow_provider_yandex_vision.results import ResultTable
+from airflow_provider_yandex_vision.results.tables import Tables
+from tests.results.samples import FIRST_RUN
+
+SERVERS = {
+    "postgresql": os.environ.get("TEST_POSTGRESQL_URL", "postgresql+psycopg2://postgres@127.0.0.1:5432/test"),
+    "mysql": os.environ.get("TEST_MYSQL_URL", "mysql+pymysql://root@127.0.0.1:3306/test"),
+}
+
+
+def server_url(server: str) -> str:
+    """URL of a server that answers; in CI all of them must."""
+    url = SERVERS[server]
+    engine = create_engine(url)
+    try:
+        engine.connect().close()
+    except OperationalError:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no {server} server at {engine.url!r}")
+    finally:
+        engine.dispose()
+    return url
+
+
+@pytest.fixture(params=["sqlite", "duckdb", "postgresql", "mysql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """DuckDB stands for a database that the code has no word for."""
+    if request.param in SERVERS:
+        return server_url(request.param)
+    return f"{request.param}:///{tmp_path}/{request.param}.db"
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    engine = create_engine(url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def name(engine: Engine) -> Iterator[str]:
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield name
+    for each in Tables.named(name):
+        with engine.begin() as connection:
+            connection.execute(text(f"DROP TABLE IF EXISTS {each.name}"))
+
+
+@pytest.fixture
+def table(engine: Engine, name: str) -> ResultTable:
+    table = ResultTable(engine, name, FIRST_RUN)
+    table.prepare()
+    return table

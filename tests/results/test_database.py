@@ -1,0 +1,318 @@
+"""Trouble of the database: what is waited out, what is told, and what is never told."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.exc import DataError, IntegrityError, NoSuchModuleError, OperationalError, SQLAlchemyError
+
+from airflow_provider_yandex_vision.results import ResultTable
+from airflow_provider_yandex_vision.results.database import Database, describe, is_transient
+from airflow_provider_yandex_vision.results.rows import image_id
+from airflow_provider_yandex_vision.results.tables import Tables
+from airflow_provider_yandex_vision.vision.errors import DatabaseError
+from tests.support.hostile import FORGERY, forges
+from tests.results.proxy import Proxy
+from tests.results.samples import FIRST_RUN, SHA, found, match, select_rows
+
+servers_only = pytest.mark.parametrize("url", ["postgresql", "mysql"], indirect=True)
+
+SECRET_TITLE = "Nobody may read this"
+PASSWORD = "swordfish-42"
+
+
+class Pauses:
+    """Takes note of every pause and does something with it instead of sleeping."""
+
+    def __init__(self, *actions: Callable[[], object]) -> None:
+        self.seconds: list[float] = []
+        self._actions = list(actions)
+
+    def __call__(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        if self._actions:
+            self._actions.pop(0)()
+
+
+def no_pause(seconds: float) -> None:
+    pytest.fail(f"paused for {seconds} s")
+
+
+@pytest.fixture
+def proxy(url: str) -> Iterator[Proxy]:
+    target = make_url(url)
+    assert target.host is not None
+    assert target.port is not None
+    proxy = Proxy(target.host, target.port)
+    yield proxy
+    proxy.cut()
+
+
+@pytest.fixture
+def far_engine(url: str, proxy: Proxy) -> Iterator[Engine]:
+    engine = create_engine(make_url(url).set(port=proxy.port))
+    yield engine
+    engine.dispose()
+
+
+@servers_only
+def test_a_connection_lost_in_mid_run_is_made_anew(
+    far_engine: Engine, proxy: Proxy, engine: Engine, table: ResultTable, caplog: pytest.LogCaptureFixture
+) -> None:
+    pauses = Pauses(lambda: None, proxy.mend)
+    far = ResultTable(far_engine, table.name, FIRST_RUN, sleep=pauses, random=lambda: 0.5)
+    far.write([found("s3://b/1", "page")])
+    proxy.cut()
+    far.write([found("s3://b/2", "page")])
+    assert select_rows(engine, table.name, "image_uri") == [("s3://b/1",), ("s3://b/2",)]
+    assert pauses.seconds == [0.25, 0.5]
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 2
+    assert f"cannot write table {table.name} at {engine.dialect.name}://127.0.0.1/test" in warnings[1]
+    assert warnings[1].endswith("next try in 0.5 s")
+
+
+@servers_only
+def test_a_server_that_stays_away_ends_the_run_after_a_minute(
+    far_engine: Engine, proxy: Proxy, table: ResultTable, caplog: pytest.LogCaptureFixture
+) -> None:
+    pauses = Pauses()
+    far = ResultTable(far_engine, table.name, FIRST_RUN, sleep=pauses, random=lambda: 1.0)
+    far.write([found("s3://b/1")])
+    proxy.cut()
+    with pytest.raises(DatabaseError, match=f"table {table.name} at .*gave up after 9 attempts"):
+        far.lookup(["s3://b/1"])
+    assert 50 < sum(pauses.seconds) <= 60
+    assert len(caplog.records) == 8
+
+
+@pytest.mark.parametrize("driver", ["postgresql+psycopg2", "mysql+pymysql"])
+def test_the_password_is_never_told(driver: str, caplog: pytest.LogCaptureFixture) -> None:
+    engine = create_engine(f"{driver}://reader:{PASSWORD}@127.0.0.1:1/test")
+    with pytest.raises(DatabaseError, match=r"127\.0\.0\.1/test") as caught:
+        ResultTable(engine, "copies", FIRST_RUN, sleep=Pauses()).prepare()
+    assert "reader:" not in str(caught.value) + caplog.text
+    assert PASSWORD not in str(caught.value) + caplog.text
+
+
+@servers_only
+def test_a_server_that_was_never_there_is_waited_for(far_engine: Engine, proxy: Proxy, name: str) -> None:
+    proxy.cut()
+    pauses = Pauses(proxy.mend)
+    ResultTable(far_engine, name, FIRST_RUN, sleep=pauses).prepare()
+    assert len(pauses.seconds) == 1
+
+
+@servers_only
+def test_a_connection_killed_by_the_server_is_made_anew(engine: Engine, table: ResultTable) -> None:
+    kill = {
+        "postgresql": "SELECT pg_terminate_backend({})",
+        "mysql": "KILL {}",
+    }[engine.dialect.name]
+    own_id = {"postgresql": "SELECT pg_backend_pid()", "mysql": "SELECT connection_id()"}[engine.dialect.name]
+    victims = iter([True])
+
+    def kill_once(connection: Connection, _: object, statement: str, *_rest: object) -> None:
+        if "_matches" in statement and next(victims, False):
+            victim = connection.exec_driver_sql(own_id).scalar()
+            with engine.connect() as other:
+                other.exec_driver_sql(kill.format(victim))
+
+    event.listen(engine, "before_cursor_execute", kill_once)
+    pauses = Pauses()
+    ResultTable(engine, table.name, FIRST_RUN, sleep=pauses).write([found("s3://b/1", "page")])
+    assert len(pauses.seconds) == 1
+    assert select_rows(engine, f"{table.name}_matches", "page_url") == [("page",)]
+
+
+@servers_only
+def test_the_loser_of_a_deadlock_tries_again(engine: Engine, table: ResultTable) -> None:
+    """Two transactions take the same two rows, the other way round."""
+    table.write([found("s3://b/1"), found("s3://b/2")])
+    both_hold_one = threading.Barrier(2, timeout=10)
+    pauses = Pauses()
+
+    def take(first: str, second: str) -> None:
+        first_tries = iter([True])
+
+        def work(connection: Connection) -> None:
+            query = text(f"UPDATE {table.name} SET etag = :etag WHERE image_id = :key")
+            connection.execute(query, {"key": image_id(first), "etag": first})
+            if next(first_tries, False):
+                both_hold_one.wait()
+            connection.execute(query, {"key": image_id(second), "etag": first})
+
+        Database(engine, table.name, pauses, random.random).transact("write", work)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(take, ["s3://b/1", "s3://b/2"], ["s3://b/2", "s3://b/1"]))
+    assert pauses.seconds
+    ((etag,), (same,)) = select_rows(engine, table.name, "etag")
+    assert etag == same
+
+
+@pytest.mark.parametrize("url", ["sqlite", "mysql"], indirect=True)
+def test_a_lock_is_waited_for(url: str, table: ResultTable, engine: Engine) -> None:
+    holder = create_engine(url).connect()
+    lock = {"sqlite": "BEGIN IMMEDIATE", "mysql": f"SELECT * FROM {table.name} FOR UPDATE"}[engine.dialect.name]
+    table.write([found("s3://b/1")])
+    holder.exec_driver_sql(lock)
+    hasty = {"sqlite": {"timeout": 0.01}, "mysql": {"init_command": "SET innodb_lock_wait_timeout = 1"}}
+    waiting = create_engine(url, connect_args=hasty[engine.dialect.name])
+    pauses = Pauses(holder.close)
+    ResultTable(waiting, table.name, FIRST_RUN, sleep=pauses).write([found("s3://b/1", "page")])
+    waiting.dispose()
+    holder.engine.dispose()
+    (pause,) = pauses.seconds
+    assert 0 <= pause <= 0.5
+
+
+def test_a_table_dropped_in_mid_run_is_told_at_once(engine: Engine, table: ResultTable) -> None:
+    Tables.named(table.name).matches.drop(engine)
+    with pytest.raises(DatabaseError, match=f"cannot write table {table.name} at .*{table.name}_matches") as caught:
+        ResultTable(engine, table.name, FIRST_RUN, sleep=no_pause).write(
+            [found("s3://b/1", match("page", title=SECRET_TITLE))]
+        )
+    assert select_rows(engine, table.name, "image_id") == []
+    assert SECRET_TITLE not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_a_full_disk_is_told_at_once(engine: Engine, table: ResultTable) -> None:
+    with engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+    event.listen(engine, "checkout", lambda raw, *_: raw.execute(f"PRAGMA max_page_count = {pages}"))
+    with pytest.raises(DatabaseError, match="disk is full"):
+        ResultTable(engine, table.name, FIRST_RUN, sleep=no_pause).write(
+            [found("s3://b/1", match("page", title="t" * 100_000))]
+        )
+
+
+UNIQUE = "CREATE UNIQUE INDEX {0}_title ON {0} (title)"
+NO_EMOJI = "ALTER TABLE {0} MODIFY title VARCHAR(100) CHARACTER SET latin1"
+
+
+@pytest.mark.parametrize(
+    ("url", "obstacle"),
+    [("postgresql", UNIQUE), ("sqlite", UNIQUE), ("duckdb", UNIQUE), ("mysql", NO_EMOJI)],
+    indirect=["url"],
+)
+def test_no_value_of_a_row_is_told(
+    engine: Engine, table: ResultTable, obstacle: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a row that the database refuses, though its driver quotes it and the engine logs what it does."""
+    with engine.begin() as connection:
+        connection.execute(text(obstacle.format(f"{table.name}_matches")))
+    caplog.set_level(logging.DEBUG, logger="sqlalchemy.engine")
+    refused = [match(page, title=f"{SECRET_TITLE} 😀") for page in "ab"]
+    writer = ResultTable(engine, table.name, FIRST_RUN, sleep=lambda seconds: None)
+    with pytest.raises(DatabaseError) as caught:
+        writer.write([found(f"s3://b/{SECRET_TITLE}", *refused)])
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+    assert SECRET_TITLE not in str(caught.value) + caplog.text
+    assert "xF0" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OperationalError("INSERT", {}, Exception("no space\nDETAIL: row (1)")), "Exception: no space"),
+        (DataError("INSERT", {}, ValueError("bad value 'x'")), "ValueError"),
+        (IntegrityError("INSERT", {}, KeyError("duplicate key (a)=(b)")), "KeyError"),
+        (NoSuchModuleError("no such dialect"), "NoSuchModuleError: no such dialect"),
+    ],
+)
+def test_trouble_is_told_in_one_line_without_values(error: SQLAlchemyError, told: str) -> None:
+    assert describe(error) == told
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        SimpleNamespace(pgcode="40P01"),
+        SimpleNamespace(sqlstate="40001"),
+        SimpleNamespace(args=(1213, "Deadlock found")),
+        SimpleNamespace(args=("database is locked",)),
+        "database is locked",
+        "UNIQUE constraint failed: t.id",
+    ],
+)
+def test_trouble_that_passes_is_known_by_code_or_by_words(cause: object) -> None:
+    assert is_transient(OperationalError("SELECT 1", {}, cause))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cause", ["syntax error", SimpleNamespace(pgcode="42601", args=("1213 rows", 1213))])
+def test_other_trouble_stays(cause: object) -> None:
+    assert not is_transient(OperationalError("SELECT 1", {}, cause))  # type: ignore[arg-type]
+    assert not is_transient(NoSuchModuleError("database is locked"))
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_trouble_is_logged_in_one_line_whatever_the_driver_says(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    def work(connection: Connection) -> None:
+        raise OperationalError("SELECT 1", {}, Exception(f"database is locked {FORGERY}"))
+
+    with pytest.raises(DatabaseError) as caught:
+        Database(engine, "copies", Pauses(), random.random).transact("write", work)
+    assert len(caplog.messages) == 8
+    assert not any(map(forges, [*caplog.messages, str(caught.value)]))
+
+
+def test_a_database_without_a_host_is_named_by_its_file() -> None:
+    database = Database(create_engine("sqlite:////data/copies.db"), "copies", no_pause, random.random)
+    assert database.table == "table copies at sqlite:////data/copies.db"
+
+
+def test_what_an_unknown_driver_calls_a_lost_connection_is_transient() -> None:
+    lost = OperationalError("SELECT 1", {}, Exception("?"), connection_invalidated=True)
+    assert is_transient(lost)
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_the_callers_engine_keeps_its_settings(engine: Engine, table: ResultTable) -> None:
+    assert not engine.hide_parameters
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_what_is_no_trouble_of_the_database_goes_through(engine: Engine, table: ResultTable) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    event.listen(engine, "before_cursor_execute", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        table.known([SHA])
+    event.remove(engine, "before_cursor_execute", interrupt)
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_an_interrupted_write_gives_its_lock_back_however_long_the_interruption_is_remembered(url: str) -> None:
+    class Interrupting:
+        def __conform__(self, _protocol: object) -> None:
+            raise KeyboardInterrupt
+
+    def write(*numbers: object) -> None:
+        engine = create_engine(url, connect_args={"timeout": 0})
+        rows: Any = [(number,) for number in numbers]
+        Database(engine, "numbers", no_pause, random.random).transact(
+            "write", lambda connection: connection.exec_driver_sql("INSERT INTO numbers VALUES (?)", rows)
+        )
+
+    with create_engine(url).begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE numbers (n INTEGER)")
+    with pytest.raises(KeyboardInterrupt) as remembered:
+        write(1, Interrupting())
+    write(2)
+    assert remembered.value.__traceback__
+    assert select_rows(create_engine(url), "numbers", "n") == [(2,)]

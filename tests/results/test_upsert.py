@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from airflow_provider_yandex_vision.results import ResultTable
+from tests.results.samples import FIRST_RUN, SECOND_RUN, TUESDAY, found, select_rows
+
+
+@pytest.mark.parametrize("url", ["duckdb"], indirect=True)
+def test_an_unknown_database_takes_rows_that_another_writer_wrote_meanwhile(engine: Engine, table: ResultTable) -> None:
+    """Between the look which keys are there and the insert of those that are not."""
+    first_tries = iter([True])
+
+    def be_faster(_1: object, _2: object, statement: str, *_: object) -> None:
+        if statement.startswith(f"INSERT INTO {table.name} ") and next(first_tries, False):
+            table.write([found("s3://b/1", "theirs")])
+
+    event.listen(engine, "before_cursor_execute", be_faster)
+    ours = ResultTable(engine, table.name, SECOND_RUN, sleep=lambda seconds: None)
+    ours.write([found("s3://b/1", "theirs", "ours", at=TUESDAY)])
+    assert select_rows(engine, table.name, "run_id") == [(SECOND_RUN.run_id,)]
+    assert select_rows(engine, f"{table.name}_matches", "page_url", "first_seen_run_id") == [
+        ("ours", SECOND_RUN.run_id),
+        ("theirs", FIRST_RUN.run_id),
+    ]
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_rows_go_in_the_order_of_their_keys(engine: Engine, table: ResultTable) -> None:
+    """So that two writers of the same rows do not lock each other out."""
+    written: list[list[str]] = []
+    event.listen(engine, "before_cursor_execute", lambda *args: written.append([row[0] for row in args[3]]))
+    table.write([found(f"s3://b/{n}", *"abc") for n in range(20)])
+    assert [len(keys) for keys in written] == [20, 60]
+    assert all(keys == sorted(keys) for keys in written)
+
+
+def test_columns_that_somebody_added_are_kept(engine: Engine, table: ResultTable) -> None:
+    table.write([found("s3://b/1", "page")])
+    with engine.begin() as connection:
+        for name in (table.name, f"{table.name}_matches"):
+            connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN note VARCHAR(20)")
+            connection.exec_driver_sql(f"UPDATE {name} SET note = 'seen'")
+    again = ResultTable(engine, table.name, SECOND_RUN)
+    again.prepare()
+    again.write([found("s3://b/1", "page", at=TUESDAY)])
+    assert select_rows(engine, table.name, "note") == [("seen",)]
+    assert select_rows(engine, f"{table.name}_matches", "note") == [("seen",)]

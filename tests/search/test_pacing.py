@@ -1,0 +1,351 @@
+"""Waiting is proved with a clock of our own: these tests take milliseconds and pass minutes."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import combinations, pairwise
+from typing import NamedTuple, NoReturn
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from airflow_provider_yandex_vision.search.pacing import AdaptiveRate, Backoff, Pacer
+
+
+class Time:
+    """A clock that moves when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def clock(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+def pacer_of(time: Time, rate: float, jitter: Callable[[], float] = lambda: 0.5) -> Pacer:
+    return Pacer(rate, clock=time.clock, sleep=time.sleep, random=jitter)
+
+
+def test_requests_go_evenly_at_the_configured_rate(time: Time) -> None:
+    pacer = pacer_of(time, 10)
+    sent = [pacer.wait() for _ in range(101)]
+    assert sent[-1] - sent[0] == pytest.approx(10.0, abs=0.1)
+    assert min(later - earlier for earlier, later in pairwise(sent)) > 0.04
+
+
+def test_an_idle_time_is_not_made_up_for_with_a_burst(time: Time) -> None:
+    pacer = pacer_of(time, 10)
+    pacer.wait()
+    time.sleep(60)
+    sent = [pacer.wait() for _ in range(10)]
+    assert sent[-1] - sent[0] >= 0.8
+
+
+def test_a_sleep_that_overshoots_does_not_cost_rate(time: Time) -> None:
+    def oversleep(seconds: float) -> None:
+        time.now += seconds + 0.02
+
+    pacer = Pacer(10, clock=time.clock, sleep=oversleep)
+    sent = [pacer.wait() for _ in range(101)]
+    assert sent[-1] - sent[0] == pytest.approx(10.0, rel=0.02)
+
+
+def test_throttling_pauses_everybody_for_as_long_as_the_service_asked(time: Time) -> None:
+    pacer = pacer_of(time, 10)
+    pacer.throttled(pacer.wait(), retry_after=7)
+    assert pacer.pause_left == 7
+    before = time.now
+    pacer.wait()
+    assert time.now - before >= 7
+
+
+def test_who_wakes_minds_what_others_did_meanwhile(time: Time) -> None:
+    def sleep(seconds: float) -> None:
+        time.sleep(seconds)
+        if meanwhile:
+            meanwhile.pop(0)()
+
+    pacer = Pacer(10, clock=time.clock, sleep=sleep, random=lambda: 0.5)
+    sent = [pacer.wait()]
+    meanwhile: list[Callable[[], object]] = [
+        lambda: pacer.throttled(sent[0], retry_after=7),
+        lambda: sent.append(pacer.wait()),
+    ]
+    sent.append(pacer.wait())
+    made_up_for = Pacer.CATCH_UP_SECONDS
+    assert [at - sent[0] for at in sent] == pytest.approx([0, 7.1, 7.1 + 1 / 7 - made_up_for])
+
+
+def test_a_retry_after_of_hours_is_cut(time: Time) -> None:
+    pacer = pacer_of(time, 10)
+    pacer.throttled(pacer.wait(), retry_after=36_000)
+    assert pacer.pause_left == 120
+
+
+def test_without_retry_after_the_pause_is_full_jitter_that_grows(time: Time) -> None:
+    pacer = pacer_of(time, 10, jitter=lambda: 1.0)
+    pauses = []
+    for _ in range(8):
+        pacer.throttled(pacer.wait())
+        pauses.append(pacer.pause_left)
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+
+
+def test_a_success_ends_the_growth_of_pauses(time: Time) -> None:
+    pacer = pacer_of(time, 10, jitter=lambda: 1.0)
+    for _ in range(3):
+        pacer.throttled(pacer.wait())
+    pacer.succeeded(pacer.wait())
+    pacer.throttled(pacer.wait())
+    assert pacer.pause_left == 0.5
+
+
+def test_requests_throttled_together_cut_the_rate_once(time: Time) -> None:
+    pacer = pacer_of(time, 10)
+    together = [pacer.wait() for _ in range(8)]
+    news = [pacer.throttled(sent_at) for sent_at in together]
+    assert news == [True] + [False] * 7
+    assert pacer.requests_per_second == pytest.approx(7.0)
+
+
+def test_the_rate_comes_back_to_what_was_configured_and_never_above(time: Time) -> None:
+    pacer = pacer_of(time, 10)
+    pacer.throttled(pacer.wait())
+    for _ in range(1000):
+        pacer.succeeded(pacer.wait())
+    assert pacer.requests_per_second == 10
+
+
+def test_the_rate_comes_back_slowly(time: Time) -> None:
+    pacer = pacer_of(time, 10)
+    pacer.throttled(pacer.wait())
+    started = time.now
+    while time.now - started < 10:
+        pacer.succeeded(pacer.wait())
+    assert 7.2 < pacer.requests_per_second < 8
+
+
+class TestAdaptiveRate:
+    def test_is_cut_deeply_at_first_and_while_throttling_goes_on(self) -> None:
+        rate = AdaptiveRate(100)
+        rate.throttled(sent_at=1000, now=1001)
+        assert rate.current == pytest.approx(70)
+        rate.throttled(sent_at=1002, now=1004)
+        assert rate.current == pytest.approx(49)
+
+    def test_is_cut_gently_after_a_calm_time(self) -> None:
+        rate = AdaptiveRate(100)
+        rate.throttled(sent_at=1000, now=1001)
+        rate.throttled(sent_at=1002, now=1004.1)
+        assert rate.current == pytest.approx(63)
+
+    def test_never_falls_below_a_thousandth(self) -> None:
+        rate = AdaptiveRate(100)
+        for now in range(100):
+            rate.throttled(sent_at=now, now=now)
+        assert rate.current == 0.1
+
+    def test_grows_by_a_hundredth_a_second_from_the_cut_on(self) -> None:
+        rate = AdaptiveRate(100)
+        rate.throttled(sent_at=1000, now=1001)
+        rate.succeeded(sent_at=1002, now=1011)
+        assert rate.current == pytest.approx(77)
+
+    @pytest.mark.parametrize("sent_at", [1000, 1001])
+    def test_learns_nothing_from_a_request_sent_before_the_cut(self, sent_at: float) -> None:
+        rate = AdaptiveRate(100)
+        rate.throttled(sent_at=1000, now=1001)
+        rate.succeeded(sent_at, now=1011)
+        assert rate.current == pytest.approx(70)
+
+
+def test_a_backoff_is_full_jitter_below_an_exponential_bound() -> None:
+    lowest, highest = Backoff(1, 30, lambda: 0.0), Backoff(1, 30, lambda: 1.0)
+    assert [lowest.delay(attempt) for attempt in (1, 2, 9)] == [0, 0, 0]
+    assert [highest.delay(attempt) for attempt in (1, 2, 3, 6, 5000)] == [1, 2, 4, 30, 30]
+
+
+class Quota:
+    """What a service does about too many requests: so many a second, and one second's worth in reserve."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._tokens = rate
+        self._at = 0.0
+
+    def admits(self, now: float) -> bool:
+        self._tokens = min(self._rate, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        admitted = self._tokens >= 1
+        self._tokens -= admitted
+        return admitted
+
+
+class Asleep(Exception):
+    pass
+
+
+def simulate(clients: int, configured: float, quota: float, *, seconds: float = 60.0) -> tuple[float, float]:
+    """Clients with 8 threads each and 100 ms of latency. :return: used share of the quota, throttled share."""
+    dice = random.Random(1)
+    now = 0.0
+
+    def sleep(delay: float) -> None:
+        raise Asleep(delay)
+
+    pacers = [Pacer(configured, clock=lambda: now, sleep=sleep, random=dice.random) for _ in range(clients)]
+    service = Quota(quota)
+    events: list[tuple[float, int, int, tuple[bool, float] | None]] = [
+        (0.2 * client, n * clients + client, client, None) for client in range(clients) for n in range(8)
+    ]
+    order = 8 * clients
+    admitted = refused = 0
+    heapq.heapify(events)
+    while events[0][0] < seconds:
+        now, _, client, reply = heapq.heappop(events)
+        order += 1
+        if reply is not None:
+            ok, sent_at = reply
+            (pacers[client].succeeded if ok else pacers[client].throttled)(sent_at)
+        try:
+            sent_at = pacers[client].wait()
+        except Asleep as asleep:
+            heapq.heappush(events, (now + asleep.args[0] + dice.random() * 0.002, order, client, None))
+            continue
+        ok = service.admits(now)
+        admitted, refused = admitted + ok, refused + (not ok)
+        heapq.heappush(events, (now + 0.1, order, client, (ok, sent_at)))
+    return admitted / (quota * seconds), refused / (admitted + refused)
+
+
+@pytest.mark.parametrize(
+    ("clients", "configured", "least_used", "most_refused"),
+    [(1, 10, 0.95, 0.005), (1, 50, 0.90, 0.05), (4, 10, 0.90, 0.08)],
+    ids=["one client at the quota", "one client at five times the quota", "four clients who do not know each other"],
+)
+def test_a_quota_is_used_in_full_without_a_storm(
+    clients: int, configured: float, least_used: float, most_refused: float
+) -> None:
+    used, refused = simulate(clients, configured, quota=10)
+    assert used >= least_used
+    assert refused <= most_refused
+
+
+OK = -1.0
+MAX_PAUSE = 120.0
+ROUNDING = 1e-6
+
+
+class Event(NamedTuple):
+    at: float
+    is_request: bool
+    held_until: float
+    rate: float
+
+
+class Crowd:
+    """Callers who share a pacer: each waits, sends and hears how it went, until the script ends.
+
+    :param script: how many seconds each request takes, and ``OK`` or the ``retry_after`` it is throttled with.
+    :param oversleep: seconds that everybody wakes too late.
+    """
+
+    def __init__(
+        self, rate: float, script: Iterable[tuple[float, float | None]], callers: int, oversleep: float, jitter: float
+    ) -> None:
+        self.rate = rate
+        self.oversleep = oversleep
+        self.events: list[Event] = []
+        self._time = Time()
+        self._pacer = Pacer(
+            rate, max_pause=MAX_PAUSE, clock=self._time.clock, sleep=self._fall_asleep, random=lambda: jitter
+        )
+        self.play(script, callers)
+
+    def play(self, script: Iterable[tuple[float, float | None]], callers: int) -> None:
+        lines = iter(script)
+        turns = [(self._time.now, number, self._call(lines)) for number in range(callers)]
+        while turns:
+            self._time.now, number, caller = heapq.heappop(turns)
+            if (busy := next(caller, None)) is not None:
+                heapq.heappush(turns, (self._time.now + busy, number, caller))
+
+    def _call(self, lines: Iterator[tuple[float, float | None]]) -> Iterator[float]:
+        for seconds, says in lines:
+            sent_at = yield from self._wait()
+            self._note(is_request=True)
+            yield seconds
+            if says == OK:
+                self._pacer.succeeded(sent_at)
+            else:
+                self._pacer.throttled(sent_at, says)
+            self._note(asked=min(says or 0.0, MAX_PAUSE))
+
+    def _wait(self) -> Generator[float, None, float]:
+        for _ in range(1000):
+            try:
+                return self._pacer.wait()
+            except Asleep as asleep:
+                yield asleep.args[0] + self.oversleep
+        raise AssertionError("sleeping does not help")
+
+    def _note(self, *, is_request: bool = False, asked: float = 0.0) -> None:
+        held_until = self._time.now + max(asked, self._pacer.pause_left)
+        self.events.append(Event(self._time.now, is_request, held_until, self._pacer.requests_per_second))
+
+    @staticmethod
+    def _fall_asleep(seconds: float) -> NoReturn:
+        raise Asleep(seconds)
+
+
+CROWDS = st.builds(
+    Crowd,
+    rate=st.floats(0.02, 1000),
+    script=st.lists(
+        st.tuples(st.floats(0, 5), st.sampled_from([OK, None]) | st.floats(0, 500)), min_size=10, max_size=40
+    ),
+    callers=st.integers(1, 8),
+    oversleep=st.floats(0, 0.1),
+    jitter=st.floats(0, 1, exclude_max=True),
+)
+
+
+@given(CROWDS)
+def test_no_stretch_of_time_sees_more_requests_than_the_rate_has_for_it_and_for_a_late_wake(crowd: Crowd) -> None:
+    requests = [event.at for event in crowd.events if event.is_request]
+    for (before, first), (after, last) in combinations(enumerate(requests), 2):
+        most = crowd.rate * (last - first + Pacer.CATCH_UP_SECONDS) + 1
+        assert after - before + 1 <= most + ROUNDING
+
+
+@given(CROWDS)
+def test_nobody_goes_before_a_pause_is_over(crowd: Crowd) -> None:
+    held_until = 0.0
+    for event in crowd.events:
+        assert not event.is_request or event.at >= held_until - ROUNDING
+        held_until = max(held_until, event.held_until)
+
+
+@given(CROWDS)
+def test_somebody_goes_when_the_longest_pause_or_the_longest_interval_is_over(crowd: Crowd) -> None:
+    longest = max(MAX_PAUSE, 1 / min(event.rate for event in crowd.events)) + crowd.oversleep
+    assert max(after.at - before.at for before, after in pairwise(crowd.events)) <= longest + ROUNDING
+
+
+@given(CROWDS)
+@example(Crowd(1000, [(0.1, None)] * 40, callers=1, oversleep=0, jitter=0))
+def test_the_rate_is_never_above_what_was_configured_and_comes_back_to_it_in_minutes_of_calm(crowd: Crowd) -> None:
+    crowd.play([(1.0, OK)] * 700, callers=1)
+    assert max(event.rate for event in crowd.events) <= crowd.rate == crowd.events[-1].rate
+    assert min(event.rate for event in crowd.events) >= crowd.rate / 1000

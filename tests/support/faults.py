@@ -1,0 +1,161 @@
+"""Whatever a service, a balancer or a network was ever seen to do to a request, to be injected into a run."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from functools import partial
+from random import Random
+from typing import Any
+
+from airflow_provider_yandex_vision.vision.errors import GRPC_CODES
+from airflow_provider_yandex_vision.vision.transport import MAX_REPLY_BYTES
+from tests.support.faulty_service import PASSING_CODES, Exchange, Fault, ImageError, printed
+from tests.support.loopback import reply
+
+PACKED_BYTES = gzip.compress(b" " * (1 << 20))
+NOT_SECONDS = ("soon", "-5", "nan", "inf", "1e999", "", "Mon, 99 Foo 2026 25:61:00 GMT")
+NOT_COUNTS: tuple[Any, ...] = (True, 1.5, -1, "many", "1.0", [], 2**63)
+BROKEN_RESULTS: tuple[Any, ...] = (
+    None,
+    "found",
+    [],
+    {},
+    {"results": {}},
+    {"results": ["none"]},
+    {"results": [{}]},
+    {"results": [{"imageCopySearch": None}]},
+    {"error": "Can't decode Image"},
+    {"error": {"code": "3", "message": "Can't decode Image"}},
+    {"results": [{"error": {"code": True}}]},
+    *({"results": [{"imageCopySearch": {"copyCount": value}}]} for value in NOT_COUNTS),
+    {"results": [{"imageCopySearch": {"topResults": {}}}]},
+    {"results": [{"imageCopySearch": {"topResults": [None]}}]},
+    {"results": [{"imageCopySearch": {"topResults": [{"pageUrl": 1}]}}]},
+)
+
+
+def answer_packed(exchange: Exchange) -> None:
+    exchange.deliver(gzip.compress(printed(exchange.search())), "Content-Encoding: gzip")
+
+
+def answer_in_vain(exchange: Exchange) -> None:
+    """As a gateway does that lost patience."""
+    exchange.search()
+    exchange.send(b"upstream request timeout", status=504)
+
+
+def refuse(exchange: Exchange, *, status: int) -> None:
+    exchange.send(json.dumps({"code": 13, "message": "injected"}).encode(), status=status)
+
+
+def redirect(exchange: Exchange) -> None:
+    exchange.send(b"", "Location: http://127.0.0.1:1/", status=exchange.dice.choice((301, 302, 303, 307, 308)))
+
+
+def show_page(exchange: Exchange, *, status: int) -> None:
+    page = b"<html><head><title>Bad Gateway</title></head><body>nginx</body></html>"
+    exchange.send(page, "Content-Type: text/html", status=status)
+
+
+def throttle(exchange: Exchange, *, retry_after: Callable[[Random], str] | None = None) -> None:
+    headers = [f"Retry-After: {retry_after(exchange.dice)}"] if retry_after else []
+    exchange.send(b'{"code": 8, "message": "limit exceeded"}', *headers, status=429)
+
+
+def cut_off(exchange: Exchange, *, share: float, search: bool = True, wait: bool = False) -> None:
+    """Reset the connection, or let it wait, after a share of the reply: none, some of it, or only of its head."""
+    raw = reply(printed(exchange.search())) if search else b""
+    exchange.write(raw[: int(len(raw) * share)])
+    if wait:
+        exchange.wait()
+    exchange.hang_up()
+
+
+def stall_head(exchange: Exchange) -> None:
+    raw = reply(printed(exchange.search()))
+    exchange.write(raw[: raw.index(b"\r\n") + 5])
+    exchange.wait()
+    exchange.hang_up()
+
+
+def cut_json(exchange: Exchange) -> None:
+    payload = printed(exchange.search())
+    exchange.send(payload[: exchange.dice.randrange(len(payload))])
+
+
+def miscount(exchange: Exchange) -> None:
+    results = exchange.search()
+    exchange.send(printed(exchange.dice.choice(([], results[1:], results[:-1], [*results, results[0]]))))
+
+
+def break_result(exchange: Exchange) -> None:
+    results, position = exchange.search(), exchange.dice.randrange(len(exchange))
+    results[position] = exchange.dice.choice(BROKEN_RESULTS)
+    exchange.deliver(printed(results), spoiled={position})
+
+
+def contradict(exchange: Exchange) -> None:
+    """A key that comes twice, with two answers."""
+    results, position = exchange.search(), exchange.dice.randrange(len(exchange))
+    results[position] = {"results": [{"imageCopySearch": {}, "imageCopySearch again": {"copyCount": 999}}]}
+    exchange.deliver(printed(results).replace(b" again", b""), spoiled={position})
+
+
+def fail_one(exchange: Exchange, *, error: ImageError) -> None:
+    position = exchange.dice.randrange(len(exchange))
+    results = exchange.search(spare=position)
+    results.insert(position, error.printed())
+    exchange.deliver(printed(results), spoiled={position})
+
+
+def flood(exchange: Exchange) -> None:
+    exchange.send(b" " * MAX_REPLY_BYTES + printed(exchange.search()))
+
+
+def bomb(exchange: Exchange) -> None:
+    exchange.send(
+        PACKED_BYTES * (MAX_REPLY_BYTES >> 20) + gzip.compress(printed(exchange.search())), "Content-Encoding: gzip"
+    )
+
+
+FAULTS: dict[str, Fault] = {
+    "connection refused": Exchange.go_down,
+    "reset before it is answered": partial(cut_off, share=0, search=False),
+    "reset before the reply": partial(cut_off, share=0),
+    "reset within the reply": partial(cut_off, share=0.7),
+    "head of the reply stalls": stall_head,
+    "reply stops": partial(cut_off, share=0.7, wait=True),
+    "429": throttle,
+    "429, Retry-After in seconds": partial(throttle, retry_after=lambda dice: "1"),
+    "429, Retry-After as a date": partial(throttle, retry_after=lambda dice: formatdate(time.time() + 1, usegmt=True)),
+    "429, Retry-After of hours": partial(throttle, retry_after=lambda dice: "7200"),
+    "429, Retry-After is nonsense": partial(throttle, retry_after=lambda dice: dice.choice(NOT_SECONDS)),
+    "500": partial(refuse, status=500),
+    "502": partial(refuse, status=502),
+    "503": partial(refuse, status=503),
+    "504": partial(refuse, status=504),
+    "504 after it was answered": answer_in_vain,
+    "HTML, status 200": partial(show_page, status=200),
+    "HTML, status 502": partial(show_page, status=502),
+    "JSON cut": cut_json,
+    "wrong number of results": miscount,
+    "result of a wrong type": break_result,
+    "key twice, answers differ": contradict,
+    **{f"{GRPC_CODES[code]} of a file": partial(fail_one, error=ImageError(code, True)) for code in PASSING_CODES},
+    **{f"{GRPC_CODES[code]} of a feature": partial(fail_one, error=ImageError(code, False)) for code in PASSING_CODES},
+    "reply too large": flood,
+    "gzip": answer_packed,
+    "gzip bomb": bomb,
+}
+"""What passes: the search goes on and every picture gets its row."""
+
+ENDINGS: dict[str, Fault] = {
+    "401": partial(refuse, status=401),
+    "403": partial(refuse, status=403),
+    "redirect": redirect,
+}
+"""What no retry helps against: the search ends."""
