@@ -1,0 +1,174 @@
+"""The structure that docs/architecture.md describes, checked by parsing the source."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = "airflow_provider_yandex_vision"
+
+BELOW = {
+    "vision": set[str](),
+    "search": {"vision"},
+    "hooks": {"vision", "search"},
+    "images": {"vision", "search"},
+    "results": {"vision", "search"},
+    "report": {"vision", "search"},
+    "operators": {"vision", "search", "hooks", "images", "results", "report"},
+    "emulator": {"vision"},
+}
+"""The rooms that each room may import, apart from itself and the modules next to the rooms."""
+
+MAX_PACKAGE_LINES = 4100
+MAX_FILE_LINES = 300
+MAX_ATTRIBUTES = 15
+
+OTHER_EIGHTS = ("MAX_CONCURRENT_REQUESTS = 8", "* 8 >= self._max_", "digest[:8]", "content[8:12]")
+"""Source with an 8 that is not the number of images in a request."""
+
+
+class Module:
+    """A parsed file of the package.
+
+    :param path: relative to the package, such as ``search/pacing.py``.
+    """
+
+    def __init__(self, path: Path, source: str) -> None:
+        parts = (PACKAGE, *path.with_suffix("").parts)
+        self.path = str(path)
+        self.name = ".".join(parts).removesuffix(".__init__")
+        self.room = path.parts[0] if len(path.parts) > 1 else ""
+        self.lines = source.splitlines()
+        self.tree = ast.parse(source)
+
+    @cached_property
+    def imports(self) -> set[str]:
+        """Dotted names of everything the module imports, late and for type checking too."""
+        return set(_imports(self.tree, typing=True))
+
+    @cached_property
+    def runtime_imports(self) -> set[str]:
+        return set(_imports(self.tree, typing=False))
+
+    @cached_property
+    def targets(self) -> set[str]:
+        """The modules of the package that it imports."""
+        return {target for name in self.imports if (target := _module_of(name)) in MODULES}
+
+    @property
+    def classes(self) -> Iterator[ast.ClassDef]:
+        return (node for node in ast.walk(self.tree) if isinstance(node, ast.ClassDef))
+
+
+def _imports(node: ast.AST, *, typing: bool) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    for child in ast.iter_child_nodes(node):
+        if typing or not (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)):
+            yield from _imports(child, typing=typing)
+
+
+def _module_of(name: str) -> str:
+    """The module itself, or the one that defines the name."""
+    return name if name in MODULES else name.rpartition(".")[0]
+
+
+def _attributes(cls: ast.ClassDef) -> set[str]:
+    """Attributes that change: assigned on self, or fields of a dataclass that is not frozen."""
+    stores = (node for node in ast.walk(cls) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store))
+    assigned = {node.attr for node in stores if ast.unparse(node.value) == "self"}
+    decorators = [ast.unparse(decorator) for decorator in cls.decorator_list]
+    if any("dataclass" in decorator and "frozen=True" not in decorator for decorator in decorators):
+        assigned |= {ast.unparse(node.target) for node in cls.body if isinstance(node, ast.AnnAssign)}
+    return assigned - _parameters(cls)
+
+
+def _parameters(cls: ast.ClassDef) -> set[str]:
+    """Parameters of an operator, which Airflow wants as attributes of the same name."""
+    if "BaseOperator" not in map(ast.unparse, cls.bases):
+        return set()
+    init = next(node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
+    return {argument.arg for argument in init.args.kwonlyargs}
+
+
+def _read_package() -> list[Module]:
+    package = ROOT / PACKAGE
+    return [Module(file.relative_to(package), file.read_text()) for file in sorted(package.rglob("*.py"))]
+
+
+MODULES = {module.name: module for module in _read_package()}
+SHIPPED = [module for module in MODULES.values() if module.room != "emulator"]
+
+every_module = pytest.mark.parametrize("module", MODULES.values(), ids=lambda module: module.path)
+
+
+@every_module
+def test_imports_go_down_only(module: Module) -> None:
+    allowed = {"", module.room} | (BELOW[module.room] if module.room else set())
+    assert {target for target in module.targets if MODULES[target].room not in allowed} == set()
+
+
+@every_module
+def test_imports_are_absolute(module: Module) -> None:
+    relative = [node for node in ast.walk(module.tree) if isinstance(node, ast.ImportFrom) and node.level]
+    assert relative == []
+
+
+def test_no_import_cycle_even_for_type_checking() -> None:
+    graph = {module.name: module.targets - {module.name} for module in MODULES.values()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+@pytest.mark.parametrize("library", ["airflow", "sqlalchemy", "fsspec"])
+def test_vision_and_search_need_no_airflow_sql_or_storage(library: str) -> None:
+    users = {module.room for module in MODULES.values() for name in module.imports if name.split(".")[0] == library}
+    assert users.isdisjoint({"vision", "search"})
+
+
+def test_only_the_transport_imports_requests() -> None:
+    users = {m.path for m in MODULES.values() for name in m.runtime_imports if name.split(".")[0] == "requests"}
+    assert users == {"vision/transport.py"}
+
+
+def test_only_vision_knows_the_shape_of_a_request() -> None:
+    users = {module.room for module in MODULES.values() if f"{PACKAGE}.vision.wire" in module.targets}
+    assert users <= {"vision", "emulator"}
+
+
+def test_only_vision_knows_the_images_of_a_request() -> None:
+    eights = [
+        f"{module.path}:{node.lineno}"
+        for module in SHIPPED
+        if module.room != "vision"
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Constant) and type(node.value) is int and node.value == 8
+        if not any(other in module.lines[node.lineno - 1] for other in OTHER_EIGHTS)
+    ]
+    assert eights == []
+
+
+def test_package_is_small() -> None:
+    lines = sum(len(module.lines) for module in SHIPPED)
+    assert lines <= MAX_PACKAGE_LINES
+
+
+@every_module
+def test_file_is_short(module: Module) -> None:
+    assert len(module.lines) <= MAX_FILE_LINES
+
+
+@every_module
+def test_class_has_few_mutable_attributes(module: Module) -> None:
+    too_many = {cls.name: n for cls in module.classes if (n := len(_attributes(cls))) > MAX_ATTRIBUTES}
+    assert too_many == {}
