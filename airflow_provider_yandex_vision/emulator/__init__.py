@@ -1,6 +1,6 @@
-"""A local ``batchAnalyze`` over a folder of pictures that plays the web. For development, demos and tests.
+"""A local ``batchAnalyze`` that searches a folder of images as if it were the web. For development, demos and tests.
 
-The folder is hashed once (:mod:`.pages`, :mod:`.copies`), requests are checked against the published
-contract (:mod:`.contract`), answered by a :class:`.service.Service` that knows no sockets, and served by
-:mod:`.server`. Needs the extra ``airflow-provider-yandex-vision[emulator]``.
+:mod:`.pages` and :mod:`.copies` index the folder once, :mod:`.contract` validates requests against the published
+contract, :mod:`.service` answers them without any I/O, and :mod:`.server` puts it on a socket. Needs the extra
+``airflow-provider-yandex-vision[emulator]``.
 """

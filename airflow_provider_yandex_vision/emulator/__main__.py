@@ -1,4 +1,4 @@
-"""``python -m airflow_provider_yandex_vision.emulator --pages DIR``: run the emulator until it is told to stop."""
+"""``python -m airflow_provider_yandex_vision.emulator --pages DIR``: run the emulator until SIGTERM or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 def main() -> int:
-    """Serve until SIGTERM or Ctrl-C, which end the process with 0. Return 2 where it cannot start."""
+    """Serve until SIGTERM or Ctrl-C.
+
+    :return: the exit status: 2 if the emulator cannot start. A signal exits with 0.
+    """
     for stop in STOPS:
-        # Not sys.exit: an interpreter that winds down under a busy search is aborted by SciPy's C++.
+        # Not sys.exit: SciPy's C++ code aborts if the interpreter shuts down during a search.
         signal.signal(stop, lambda *_: os._exit(0))
     options = _parse_options()
     try:
@@ -31,8 +34,7 @@ def main() -> int:
     except ModuleNotFoundError as error:
         return _refuse(f"{error.name} is missing: pip install '{EXTRA}'")
     except OSError as error:
-        where = error.filename or f"{options.host}:{options.port}"
-        return _refuse(f"{where}: {error.strerror}")
+        return _refuse(f"{error.filename or f'{options.host}:{options.port}'}: {error.strerror}")
     return 0
 
 
@@ -46,10 +48,10 @@ def _serve(options: argparse.Namespace) -> None:
     pages = service.index.items
     sites = len({page.domain for page in pages})
     key = "key required" if options.api_key else "no key required"
-    # Held back until it is waited for: one that comes just before would be slept over.
+    # Blocked before sigwait: a signal that arrives in between would be lost.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     with running(service, options.host, options.port) as url:
-        print(f"{PROGRAM}: {url}, {len(pages)} pictures on {sites} sites, {key}", flush=True)
+        print(f"{PROGRAM}: {url}, {len(pages)} images on {sites} sites, {key}", flush=True)
         signal.sigwait(STOPS)
         os._exit(0)
 
@@ -60,18 +62,18 @@ def _parse_options() -> argparse.Namespace:
         description="Answer Yandex Vision's image copy search locally. For development, demos and tests.",
     )
     parser.add_argument(
-        "--pages", type=Path, required=True, metavar="DIR", help="the web: <site domain>/<path>/<picture>"
+        "--pages", type=Path, required=True, metavar="DIR", help="the web, as <site domain>/<path>/<image>"
     )
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=port, default=8085, help="0 takes a free one")
-    parser.add_argument("--api-key", metavar="KEY", help="let in this key only")
-    parser.add_argument("--latency-ms", type=number, default=0.0, metavar="N", help="wait before answering a search")
-    parser.add_argument("--requests-per-second", type=number, metavar="N", help="answer 429 to more; 0: no limit")
+    parser.add_argument("--port", type=port, default=8085, help="0 picks a free port")
+    parser.add_argument("--api-key", metavar="KEY", help="accept only this key")
+    parser.add_argument("--latency-ms", type=number, default=0.0, metavar="N", help="delay of every search")
+    parser.add_argument("--requests-per-second", type=number, metavar="N", help="answer 429 above it; 0: no limit")
     return parser.parse_args()
 
 
 def port(text: str) -> int:
-    """Read an option; argparse says "invalid port value" for the error, hence the name."""
+    """Type of an option; argparse puts its name into the error: "invalid port value"."""
     value = int(text)
     if value not in range(65536):
         raise ValueError(text)
@@ -79,15 +81,15 @@ def port(text: str) -> int:
 
 
 def number(text: str) -> float:
-    """Read an option that is 0 or more."""
+    """Type of an option: finite, and not negative."""
     value = float(text)
     if not 0 <= value < float("inf"):
         raise ValueError(text)
     return value
 
 
-def _refuse(sentence: str) -> int:
-    print(f"{PROGRAM}: {sentence}", file=sys.stderr)
+def _refuse(reason: str) -> int:
+    print(f"{PROGRAM}: {reason}", file=sys.stderr)
     return 2
 
 

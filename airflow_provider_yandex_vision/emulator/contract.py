@@ -1,6 +1,6 @@
-"""The rules a request must keep, and how a refusal is worded.
+"""Validate requests, and reject them in the service's words.
 
-Fields and limits are those of ``yandex/cloud/ai/vision/v1/vision_service.proto``, in protobuf's JSON.
+Fields and limits are those of ``yandex/cloud/ai/vision/v1/vision_service.proto`` in protobuf's JSON form.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_FOLDER_ID_CHARACTERS = 50
 
 
 class Refusal(Exception):
-    """A request that is answered with an error as a whole.
+    """The whole request is answered with an error.
 
     :param status: HTTP status.
     :param code: gRPC code.
@@ -43,17 +43,17 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AnalyzeSpec:
-    """One image of a request and what is asked of it: names of ``FEATURE_TYPES``."""
+    """One image of a request, and the ``FEATURE_TYPES`` requested for it."""
 
     content: bytes
     features: tuple[str, ...]
 
 
 def parse_request(body: bytes, own_folder_id: str) -> list[AnalyzeSpec]:
-    """Read a ``BatchAnalyzeRequest``.
+    """Parse a ``BatchAnalyzeRequest``.
 
-    :param own_folder_id: the folder of the key's service account, the only one it may name.
-    :raises Refusal: the request breaks the contract; the message says where.
+    :param own_folder_id: the folder of the key's service account, the only one allowed in ``folderId``.
+    :raises Refusal: the request violates the contract; the message names the field.
     """
     try:
         request = _object(json.loads(body), "request", "analyzeSpecs", "folderId")
@@ -105,17 +105,17 @@ def _object(value: Any, where: str, *fields: str) -> Json:
     return {name: content for name, content in value.items() if content is not None}
 
 
-def _list(parent: Json, field: str, where: str, most: int) -> list[Any]:
+def _list(parent: Json, field: str, where: str, max_length: int) -> list[Any]:
     value = parent.get(field, [])
-    if not isinstance(value, list) or not 1 <= len(value) <= most:
-        raise _invalid(f"{where}.{field} must have 1 to {most} elements")
+    if not isinstance(value, list) or not 1 <= len(value) <= max_length:
+        raise _invalid(f"{where}.{field} must have 1 to {max_length} elements")
     return value
 
 
-def _text(parent: Json, field: str, where: str, longest: int) -> str:
+def _text(parent: Json, field: str, where: str, max_length: int) -> str:
     value = parent.get(field, "")
-    if not isinstance(value, str) or len(value) > longest:
-        raise _invalid(f"{where}.{field} must be text of at most {longest} characters")
+    if not isinstance(value, str) or len(value) > max_length:
+        raise _invalid(f"{where}.{field} must be text of at most {max_length} characters")
     return value
 
 

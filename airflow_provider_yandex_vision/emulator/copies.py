@@ -1,9 +1,9 @@
-"""Which pictures are copies of which: perceptual hashes of a picture and of its slight crops.
+"""Find near-duplicates by perceptual hashes.
 
-A perceptual hash hardly moves when a picture is resized, recompressed, brightened or marked, but it does
-when an edge is cut off. So every picture is hashed whole and in 30 crops, and two pictures are as far
-apart as the nearest pair in which at least one side is whole: a copy may be the cropped one, or the original.
-``benchmarks/copies.py`` prints the figures behind the constants.
+Resizing, recompression, brightness and watermarks hardly change a perceptual hash, but cropping does. Every image is
+therefore hashed whole and in 30 crops. The distance of two images is that of their nearest hashes, at least one of
+which is of a whole image, so a crop matches its original in either role. ``benchmarks/copies.py`` prints the figures
+behind the constants.
 """
 
 from __future__ import annotations
@@ -16,48 +16,48 @@ from itertools import product
 from typing import Generic, TypeAlias, TypeVar
 
 Fingerprint: TypeAlias = tuple[int, ...]
-"""Hashes of the whole picture, which comes first, and of its crops; ``HASH_SIDE**2`` bits each."""
+"""Hashes of an image and its crops, the whole image first; ``HASH_SIDE**2`` bits each."""
 
 HASH_SIDE = 16
 WORKING_SIDE = 160
-"""Pixels: pictures are shrunk to this square once, and every crop is taken from it, at whole pixels."""
+"""Pixels. Each image is resized to this square once, and all crops are taken from it."""
 
 MAX_DISTANCE = 80
-"""Bits of 256 in which a copy may differ."""
+"""Bits, of 256, in which a copy may differ."""
 
 CROPS = sorted({crop for share in (0.05, 0.1) for crop in product((0.0, share), repeat=4)})
-"""Shares cut off at the left, top, right and bottom; the first cuts nothing."""
+"""Shares cut off at the left, top, right and bottom. The first is the whole image."""
 
 Item = TypeVar("Item")
 
 
 class UndecodableError(Exception):
-    """The bytes are not a whole picture in one of the formats."""
+    """Not an image in one of the accepted formats, or truncated."""
 
 
 class TooManyPixelsError(Exception):
-    """The picture is larger than was allowed."""
+    """The image is larger than the limit."""
 
 
 def fingerprint(content: bytes, *, formats: tuple[str, ...] | None = None, max_pixels: float = math.inf) -> Fingerprint:
-    """Hash a picture and its crops.
+    """Hash an image and its crops.
 
-    :param content: the encoded picture.
-    :param formats: Pillow's names of the formats allowed; None allows all it can read.
-    :param max_pixels: largest width times height.
-    :raises UndecodableError: not a picture, cut short, or of another format.
-    :raises TooManyPixelsError: larger than ``max_pixels``; said before anything is decoded.
+    :param content: the encoded image.
+    :param formats: accepted formats by Pillow's names; None accepts all that Pillow reads.
+    :param max_pixels: limit for width times height.
+    :raises UndecodableError: not an image, truncated, or in another format.
+    :raises TooManyPixelsError: larger than ``max_pixels``; raised before decoding.
     """
     import imagehash
     from PIL import Image
 
     try:
-        with Image.open(BytesIO(content), formats=formats) as picture:
-            if picture.width * picture.height > max_pixels:
-                raise TooManyPixelsError(f"{picture.width} x {picture.height} pixels")
-            # A JPEG is then decoded at about this size, which is several times as fast.
-            picture.draft("L", (WORKING_SIDE, WORKING_SIDE))
-            small = picture.convert("L").resize((WORKING_SIDE, WORKING_SIDE))
+        with Image.open(BytesIO(content), formats=formats) as image:
+            if image.width * image.height > max_pixels:
+                raise TooManyPixelsError(f"{image.width} x {image.height} pixels")
+            # Has a JPEG decoded at about this size, several times faster.
+            image.draft("L", (WORKING_SIDE, WORKING_SIDE))
+            small = image.convert("L").resize((WORKING_SIDE, WORKING_SIDE))
     except Image.DecompressionBombError as error:
         raise TooManyPixelsError(str(error)) from error
     except (OSError, SyntaxError, ValueError, struct.error) as error:
@@ -67,7 +67,7 @@ def fingerprint(content: bytes, *, formats: tuple[str, ...] | None = None, max_p
 
 
 def distance(one: Fingerprint, other: Fingerprint) -> int:
-    """Bits, 0 to 256, in which the nearest hashes of two pictures differ, one of them being of a whole picture."""
+    """Bits, 0 to 256, in which the nearest hashes differ, at least one of them of a whole image."""
     return min(
         min((one[0] ^ part).bit_count() for part in other),
         min((part ^ other[0]).bit_count() for part in one),
@@ -75,9 +75,9 @@ def distance(one: Fingerprint, other: Fingerprint) -> int:
 
 
 class CopyIndex(Generic[Item]):
-    """Finds the items whose pictures are copies of a given one.
+    """Finds the items whose images are copies of a given one.
 
-    :param entries: each item with the fingerprint of its picture. Among equally near ones their order stays.
+    :param entries: items with the fingerprints of their images.
     """
 
     def __init__(self, entries: Iterable[tuple[Item, Fingerprint]]) -> None:
@@ -87,9 +87,9 @@ class CopyIndex(Generic[Item]):
     def items(self) -> tuple[Item, ...]:
         return tuple(item for item, _ in self._entries)
 
-    def search(self, wanted: Fingerprint) -> list[Item]:
-        """Every item within ``MAX_DISTANCE``, nearest first."""
-        measured = [(distance(wanted, known), item) for item, known in self._entries]
+    def search(self, image: Fingerprint) -> list[Item]:
+        """All items within ``MAX_DISTANCE``, nearest first; equally near ones keep their order."""
+        measured = [(distance(image, known), item) for item, known in self._entries]
         measured.sort(key=lambda pair: pair[0])
         return [item for bits, item in measured if bits <= MAX_DISTANCE]
 

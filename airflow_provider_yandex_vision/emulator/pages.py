@@ -1,4 +1,4 @@
-"""A folder that plays the web: ``<site domain>/<path>/<picture>``, each picture shown on the page of its folder."""
+"""A folder that stands for the web: ``<site domain>/<path>/<image>``, each image on the page of its folder."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from airflow_provider_yandex_vision.emulator.copies import (
 )
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, NoImagesError
 
-PICTURE_SUFFIXES = frozenset({".gif", ".jpeg", ".jpg", ".png", ".webp"})
+IMAGE_SUFFIXES = frozenset({".gif", ".jpeg", ".jpg", ".png", ".webp"})
 SIDECAR_FIELDS = {"pageUrl": "page_url", "title": "title", "description": "description"}
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A web page that shows a picture."""
+    """A web page that shows an image."""
 
     domain: str
     image_url: str
@@ -31,7 +31,7 @@ class Page:
     description: str = ""
 
     def to_json(self) -> dict[str, str]:
-        """The page as one of ``topResults``; empty texts are left out, as protobuf's JSON does."""
+        """An element of ``topResults``, without empty strings, as in protobuf's JSON."""
         fields = {
             "imageUrl": self.image_url,
             "pageUrl": self.page_url,
@@ -42,49 +42,49 @@ class Page:
 
 
 def index_pages(folder: Path) -> CopyIndex[Page]:
-    """Hash every picture below a folder.
+    """Hash every image below a folder.
 
-    A picture's page can be described by ``<picture>.json`` next to it, such as ``cat.jpg.json``: an object
-    with any of ``pageUrl``, ``title`` and ``description``. Without, the title is the picture's file name.
+    ``<image>.json`` next to an image, such as ``cat.jpg.json``, may describe its page: an object with any of
+    ``pageUrl``, ``title`` and ``description``. The default title is the file name of the image.
 
-    :raises NoImagesError: the folder is missing, or has no pictures.
-    :raises ConfigurationError: a picture lies in no site's folder or is broken, or its description is.
+    :raises NoImagesError: the folder is missing or has no images.
+    :raises ConfigurationError: an image is broken or outside any site's folder, or its JSON file is invalid.
     """
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
     if not files:
-        state = "has no pictures below it" if folder.is_dir() else "is not a folder"
-        raise NoImagesError(f"{folder} {state}: give one with pictures at <site domain>/<path>/<picture>")
+        state = "has no images below it" if folder.is_dir() else "is not a folder"
+        raise NoImagesError(f"{folder} {state}: images go to <site domain>/<path>/<image>")
     return CopyIndex((_describe(folder, file), _fingerprint(file)) for file in files)
 
 
-def _describe(folder: Path, picture: Path) -> Page:
-    domain, *inner = picture.relative_to(folder).parts
+def _describe(folder: Path, image: Path) -> Page:
+    domain, *inner = image.relative_to(folder).parts
     if not inner:
-        raise ConfigurationError(f"{picture} belongs to no site: move it into a folder named after the site's domain")
+        raise ConfigurationError(f"{image} belongs to no site: move it into a folder named after the domain")
     page = Page(
         domain=domain,
         image_url=f"https://{domain}/{quote('/'.join(inner))}",
         page_url=f"https://{domain}/{quote('/'.join(inner[:-1]))}",
-        title=picture.stem.replace("-", " ").replace("_", " "),
+        title=image.stem.replace("-", " ").replace("_", " "),
     )
-    sidecar = picture.with_name(f"{picture.name}.json")
+    sidecar = image.with_name(f"{image.name}.json")
     return replace(page, **_read_sidecar(sidecar)) if sidecar.exists() else page
 
 
 def _read_sidecar(file: Path) -> dict[str, str]:
     try:
-        texts = json.loads(file.read_bytes())
+        fields = json.loads(file.read_bytes())
     except ValueError as error:
         raise ConfigurationError(f"{file} is not JSON: {error}") from error
-    if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
-        raise ConfigurationError(f"{file} must be an object of texts")
-    if unknown := sorted(texts.keys() - SIDECAR_FIELDS):
+    if not isinstance(fields, dict) or not all(isinstance(text, str) for text in fields.values()):
+        raise ConfigurationError(f"{file} must be an object of strings")
+    if unknown := sorted(fields.keys() - SIDECAR_FIELDS):
         raise ConfigurationError(f"{file} has unknown fields {unknown}: use {', '.join(SIDECAR_FIELDS)}")
-    return {SIDECAR_FIELDS[name]: text for name, text in texts.items()}
+    return {SIDECAR_FIELDS[name]: text for name, text in fields.items()}
 
 
-def _fingerprint(picture: Path) -> Fingerprint:
+def _fingerprint(image: Path) -> Fingerprint:
     try:
-        return fingerprint(picture.read_bytes())
+        return fingerprint(image.read_bytes())
     except (UndecodableError, TooManyPixelsError) as error:
-        raise ConfigurationError(f"{picture} cannot be decoded ({error}): mend it or remove it") from error
+        raise ConfigurationError(f"{image} cannot be decoded ({error}): repair or remove it") from error

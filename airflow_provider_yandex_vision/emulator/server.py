@@ -1,4 +1,4 @@
-"""A :class:`.service.Service` on a socket: HTTP/1.1 with kept connections, a thread for each."""
+"""Serve a :class:`.service.Service` over HTTP/1.1, with keep-alive and one thread per connection."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Any
 from airflow_provider_yandex_vision.emulator.service import Service
 
 IDLE_SECONDS = 120.0
-"""A connection that says nothing for so long is closed."""
+"""Idle connections are closed after this time."""
 
 
 @contextmanager
 def running(service: Service, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """Serve within the block.
+    """Serve inside the ``with`` block.
 
-    :param port: 0 takes a free one.
+    :param port: 0 picks a free port.
     :return: the URL of the server, without a path.
-    :raises OSError: the address is in use, or is not one of this machine.
+    :raises OSError: the address is in use or does not belong to this machine.
     """
     with _Server((host, port), service) as server:
         thread = Thread(target=server.serve_forever, args=(0.05,), name="emulator", daemon=True)
@@ -43,7 +43,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
-        # Read to the end even where it is refused: closing on unread bytes would reset the connection.
+        # Read even if the request is going to be rejected: closing on unread bytes would reset the connection.
         body = self._read_chunks() if "transfer-encoding" in headers else self._read(headers.get("content-length", "0"))
         reply = self.server.service.answer(self.command, self.path, headers, body)
         self.send_response(reply.status)
@@ -59,7 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _read(self, length: str) -> bytes:
         body = self.rfile.read(int(length))
         if len(body) < int(length):
-            raise ConnectionAbortedError("the client left in the middle of a request")
+            raise ConnectionAbortedError("the client disconnected during a request")
         return body
 
     def _read_chunks(self) -> bytes:
@@ -72,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
         return b"".join(chunks)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: ``GET /statistics`` tells what was asked."""
+        """Log nothing: ``GET /statistics`` has the counts."""
 
 
 class _Server(ThreadingTCPServer):
@@ -85,6 +85,6 @@ class _Server(ThreadingTCPServer):
         self.service = service
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients come and go; anything else is a defect, and shown."""
+        """Ignore clients that disconnect; print everything else, since it is a bug."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)

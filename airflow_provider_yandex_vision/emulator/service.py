@@ -1,4 +1,4 @@
-"""What the emulator answers, as a function from request to reply: no sockets, and time is passed in."""
+"""From a request to its reply, without sockets; clock and sleep are injected."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ MAX_TOP_RESULTS = 10
 
 
 class Reply(NamedTuple):
-    """An HTTP reply; the length and the type of the body are the server's to say."""
+    """An HTTP reply, without ``Content-Type`` and ``Content-Length``: the server adds them."""
 
     status: int
     headers: dict[str, str]
@@ -51,9 +51,9 @@ class Reply(NamedTuple):
 
 
 class TokenBucket:
-    """Lets ``rate`` requests a second through, and after a quiet second as many at once.
+    """Allows ``rate`` requests per second, with bursts of one second's worth.
 
-    :param clock: seconds, never running backwards.
+    :param clock: monotonic seconds.
     """
 
     def __init__(self, rate: float, clock: Callable[[], float]) -> None:
@@ -64,7 +64,7 @@ class TokenBucket:
         self._lock = Lock()
 
     def take(self) -> bool:
-        """Whether one more request may pass now."""
+        """Whether another request is allowed now."""
         with self._lock:
             now = self._clock()
             self._tokens = min(self._capacity, self._tokens + (now - self._filled_at) * self._rate)
@@ -76,12 +76,12 @@ class TokenBucket:
 
 
 class Service:
-    """``batchAnalyze`` for the feature ``IMAGE_COPY_SEARCH``, and ``GET /statistics``. Safe to share by threads.
+    """``batchAnalyze`` with the feature ``IMAGE_COPY_SEARCH``, and ``GET /statistics``. Thread-safe.
 
-    :param index: the pages that copies are looked for on.
-    :param api_key: the only key let in; None lets everybody in.
-    :param requests_per_second: more than this is answered with 429; None sets no limit.
-    :param latency: seconds that a search takes longer than it must.
+    :param index: the pages to search.
+    :param api_key: the only key accepted; None accepts any request.
+    :param requests_per_second: requests above this rate are answered with 429; None sets no limit.
+    :param latency: seconds added to every search.
     :param folder_id: the folder of the key's service account.
     """
 
@@ -127,7 +127,7 @@ class Service:
         return Reply(status, ids, _print(reply))
 
     def statistics(self) -> Json:
-        """Requests by HTTP status, and what was billed: in total, and how often by SHA-256 of the image."""
+        """Requests by HTTP status, and billed images: their number, and how often each was billed, by SHA-256."""
         with self._lock:
             return {
                 "requests": {str(status): count for status, count in sorted(self._statuses.items())},
@@ -148,18 +148,18 @@ class Service:
 
     def _analyze(self, spec: AnalyzeSpec) -> Json:
         try:
-            wanted = fingerprint(spec.content, formats=FORMATS, max_pixels=MAX_PIXELS)
+            image = fingerprint(spec.content, formats=FORMATS, max_pixels=MAX_PIXELS)
         except UndecodableError:
             return _error(INVALID_ARGUMENT, "Can't decode Image")
         except TooManyPixelsError:
             too_large = _error(INVALID_ARGUMENT, f"Image is too large: at most {MAX_PIXELS} pixels are allowed")
             return {"results": [too_large for _ in spec.features]}
-        return {"results": [self._run(feature, spec.content, wanted) for feature in spec.features]}
+        return {"results": [self._run(feature, spec.content, image) for feature in spec.features]}
 
-    def _run(self, feature: str, content: bytes, wanted: Fingerprint) -> Json:
+    def _run(self, feature: str, content: bytes, image: Fingerprint) -> Json:
         if feature != COPY_SEARCH:
-            return _error(UNIMPLEMENTED, f"{feature} is not available: the emulator knows {COPY_SEARCH} only")
-        copies = self.index.search(wanted)
+            return _error(UNIMPLEMENTED, f"{feature} is not available: the emulator only supports {COPY_SEARCH}")
+        copies = self.index.search(image)
         with self._lock:
             self._billed[hashlib.sha256(content).hexdigest()] += 1
         return {"imageCopySearch": _annotate(copies)}

@@ -16,19 +16,19 @@ Photo = Callable[[str], bytes]
 
 @pytest.fixture(scope="session")
 def photo() -> Photo:
-    """A photograph of scikit-image's, by its file's name."""
+    """A photo of scikit-image, by file name."""
     return lambda name: (files("skimage") / "data" / name).read_bytes()
 
 
 @pytest.fixture(scope="session")
 def cat(photo: Photo) -> bytes:
-    """Two pages show copies of it."""
+    """Copies of it are on two pages."""
     return photo("chelsea.png")
 
 
 @pytest.fixture(scope="session")
 def rocket(photo: Photo) -> bytes:
-    """No page shows it."""
+    """On no page."""
     return photo("rocket.jpg")
 
 

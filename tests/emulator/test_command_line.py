@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_yandex_vision.vision.models import RequestBody, encode_spec
+from airflow_provider_yandex_vision.vision.wire import RequestBody, encode_image
 
 COMMAND = [sys.executable, "-m", "airflow_provider_yandex_vision.emulator"]
 BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 
 HANGS_AFTER = 5.0
-"""Seconds; it takes a fraction of one where the machine has nothing else to do."""
+"""Seconds. An idle machine needs a fraction of one."""
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def host_of(ready: str) -> str:
 
 
 def refusal(*arguments: str) -> str:
-    """What it says on stderr where it does not start."""
+    """What a start that fails prints to stderr."""
     ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60)
     assert ended.returncode == 2
     assert ended.stdout == ""
@@ -47,10 +47,10 @@ def refusal(*arguments: str) -> str:
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_it_says_one_line_serves_and_stops_at_once(web: Path, stop: signal.Signals) -> None:
+def test_prints_one_line_serves_and_stops_at_once(web: Path, stop: signal.Signals) -> None:
     with started("--pages", str(web), "--port", "0", "--api-key", "s3cret") as process:
         assert process.stdout is not None
-        line = r"yandex-vision emulator: (http://127\.0\.0\.1:\d+), 3 pictures on 3 sites, key required\n"
+        line = r"yandex-vision emulator: (http://127\.0\.0\.1:\d+), 3 images on 3 sites, key required\n"
         ready = re.fullmatch(line, process.stdout.readline())
         assert ready
         with urllib.request.urlopen(f"{ready[1]}/statistics") as response:
@@ -60,8 +60,8 @@ def test_it_says_one_line_serves_and_stops_at_once(web: Path, stop: signal.Signa
         assert process.returncode == 0
 
 
-def test_it_stops_cleanly_in_the_middle_of_searches(web: Path, rocket: bytes) -> None:
-    body = RequestBody([encode_spec(rocket, "image/jpeg")] * 8)
+def test_stops_cleanly_during_searches(web: Path, rocket: bytes) -> None:
+    body = RequestBody([encode_image(rocket, "image/jpeg")] * 8)
     with started("--pages", str(web), "--port=0") as process, ExitStack() as connections:
         assert process.stdout is not None
         address = host_of(process.stdout.readline())
@@ -74,39 +74,38 @@ def test_it_stops_cleanly_in_the_middle_of_searches(web: Path, rocket: bytes) ->
         assert process.returncode == 0
 
 
-def test_options_reach_the_service(web: Path, rocket: bytes) -> None:
-    search = b"".join(RequestBody([encode_spec(rocket, "image/jpeg")]))
+def test_options_take_effect(web: Path, rocket: bytes) -> None:
+    search = b"".join(RequestBody([encode_image(rocket, "image/jpeg")]))
     with started("--pages", str(web), "--port=0", "--latency-ms=200", "--requests-per-second=0.1") as process:
         assert process.stdout is not None
         ready = process.stdout.readline()
         assert ready.endswith(", no key required\n")
         connection = http.client.HTTPConnection(host_of(ready), timeout=60)
-        asked_at = time.monotonic()
+        started_at = time.monotonic()
         for status in (200, 429):
             connection.request("POST", "/vision/v1/batchAnalyze", search)
             response = connection.getresponse()
             assert response.read()
             assert response.status == status
-        assert time.monotonic() - asked_at > 0.2
+        assert time.monotonic() - started_at > 0.2
         connection.close()
 
 
-def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
+def test_missing_folder_is_a_one_line_error(tmp_path: Path) -> None:
     assert refusal("--pages", str(tmp_path / "none")) == (
-        f"yandex-vision emulator: {tmp_path}/none is not a folder: "
-        "give one with pictures at <site domain>/<path>/<picture>\n"
+        f"yandex-vision emulator: {tmp_path}/none is not a folder: images go to <site domain>/<path>/<image>\n"
     )
 
 
-def test_a_port_in_use_is_one_sentence(web: Path) -> None:
+def test_port_in_use_is_a_one_line_error(web: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        said = refusal("--pages", str(web), "--port", str(port))
-    assert said == f"yandex-vision emulator: 127.0.0.1:{port}: Address already in use\n"
+        printed = refusal("--pages", str(web), "--port", str(port))
+    assert printed == f"yandex-vision emulator: 127.0.0.1:{port}: Address already in use\n"
 
 
 @pytest.mark.parametrize("module", ["imagehash", "PIL"])
-def test_a_missing_extra_is_one_sentence(web: Path, module: str) -> None:
+def test_missing_extra_is_a_one_line_error(web: Path, module: str) -> None:
     without = f"import runpy, sys; sys.modules[{module!r}] = None; sys.argv[1:] = ['--pages', {str(web)!r}]; "
     run = f"runpy.run_module('{COMMAND[-1]}', run_name='__main__')"
     ended = subprocess.run([sys.executable, "-c", without + run], capture_output=True, text=True, timeout=60)
@@ -117,5 +116,5 @@ def test_a_missing_extra_is_one_sentence(web: Path, module: str) -> None:
 
 
 @pytest.mark.parametrize("argument", ["--port=65536", "--latency-ms=-1", "--requests-per-second=nan"])
-def test_a_number_out_of_range_is_refused(web: Path, argument: str) -> None:
+def test_option_out_of_range_is_an_error(web: Path, argument: str) -> None:
     assert f"argument {argument.partition('=')[0]}: invalid" in refusal("--pages", str(web), argument)

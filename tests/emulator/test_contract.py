@@ -15,11 +15,11 @@ from airflow_provider_yandex_vision.emulator.contract import (
     Refusal,
     parse_request,
 )
-from airflow_provider_yandex_vision.vision.models import RequestBody, encode_spec
+from airflow_provider_yandex_vision.vision.wire import RequestBody, encode_image
 
 OWN_FOLDER = "b1gown"
 COPY_SEARCH = {"type": "IMAGE_COPY_SEARCH"}
-CONTENT = base64.b64encode(b"picture").decode()
+CONTENT = base64.b64encode(b"image").decode()
 
 
 def spec(**changes: Any) -> dict[str, Any]:
@@ -39,24 +39,24 @@ def refusal(request: Any) -> str:
     return str(caught.value.body["message"])
 
 
-def test_a_request_is_read_in_its_order() -> None:
+def test_images_keep_their_order() -> None:
     other = spec(content=base64.b64encode(b"other").decode(), features=[COPY_SEARCH, {"type": "CLASSIFICATION"}])
     assert parse({"analyzeSpecs": [spec(), other], "folderId": OWN_FOLDER}) == [
-        AnalyzeSpec(b"picture", ("IMAGE_COPY_SEARCH",)),
+        AnalyzeSpec(b"image", ("IMAGE_COPY_SEARCH",)),
         AnalyzeSpec(b"other", ("IMAGE_COPY_SEARCH", "CLASSIFICATION")),
     ]
 
 
-def test_the_requests_of_this_package_are_accepted() -> None:
-    body = b"".join(RequestBody([encode_spec(b"picture", "image/png")] * 8))
-    assert parse_request(body, OWN_FOLDER) == [AnalyzeSpec(b"picture", ("IMAGE_COPY_SEARCH",))] * 8
+def test_requests_of_this_package_are_accepted() -> None:
+    body = b"".join(RequestBody([encode_image(b"image", "image/png")] * 8))
+    assert parse_request(body, OWN_FOLDER) == [AnalyzeSpec(b"image", ("IMAGE_COPY_SEARCH",))] * 8
 
 
 def test_null_means_missing() -> None:
     assert parse({"analyzeSpecs": [spec(mimeType=None)], "folderId": None}) == parse({"analyzeSpecs": [spec()]})
 
 
-def test_the_features_are_the_vendors() -> None:
+def test_feature_types_are_the_vendors() -> None:
     assert tuple(vision_service_pb2.Feature.Type.keys()) == FEATURE_TYPES
 
 
@@ -73,14 +73,14 @@ def test_the_features_are_the_vendors() -> None:
         {"analyzeSpecs": {"a": 1}},
     ],
 )
-def test_what_the_vendors_own_parser_refuses_is_refused(request_: Any) -> None:
+def test_what_the_vendors_parser_rejects_is_rejected(request_: Any) -> None:
     with pytest.raises(json_format.ParseError):
         json_format.ParseDict(request_, vision_service_pb2.BatchAnalyzeRequest())
     assert refusal(request_)
 
 
 @pytest.mark.parametrize(
-    ("request_", "said"),
+    ("request_", "message"),
     [
         ([], "request is not an object"),
         ({}, "analyzeSpecs must have 1 to 8 elements"),
@@ -97,21 +97,21 @@ def test_what_the_vendors_own_parser_refuses_is_refused(request_: Any) -> None:
         ({"analyzeSpecs": [spec(content="A")]}, "content is not base64"),
     ],
 )
-def test_a_broken_rule_is_named_with_its_place(request_: Any, said: str) -> None:
-    assert said in refusal(request_)
+def test_rejection_names_the_field_and_the_rule(request_: Any, message: str) -> None:
+    assert message in refusal(request_)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000])
-def test_a_body_that_is_not_json_is_refused(body: bytes) -> None:
+def test_body_that_is_not_json_is_rejected(body: bytes) -> None:
     with pytest.raises(Refusal, match="the body is not JSON"):
         parse_request(body, OWN_FOLDER)
 
 
-def test_the_limits_themselves_are_allowed() -> None:
+def test_limits_are_inclusive() -> None:
     largest = spec(features=[COPY_SEARCH] * 8, mimeType="x" * 255, content="A" * MAX_CONTENT_CHARACTERS)
     assert len(parse({"analyzeSpecs": [largest]})[0].content) == 7_864_320
 
 
-def test_a_foreign_folder_is_refused() -> None:
+def test_another_accounts_folder_is_rejected() -> None:
     message = refusal({"analyzeSpecs": [spec()], "folderId": "b1gforeign"})
     assert message == "Specified folder ID 'b1gforeign' does not match with service account folder ID 'b1gown'"

@@ -22,7 +22,7 @@ PHOTOS = (
 )
 
 
-def test_every_altered_copy_is_found_and_no_other_photograph_is() -> None:
+def test_altered_copies_are_found_and_no_other_photo_is() -> None:
     figures = runpy.run_path(str(BENCHMARK))["measure"](PHOTOS)
     assert len(figures.copies) == 17
     assert all(figures.copies.values())
@@ -32,48 +32,48 @@ def test_every_altered_copy_is_found_and_no_other_photograph_is() -> None:
     assert min(figures.unrelated) > MAX_DISTANCE
 
 
-def test_an_original_is_found_where_only_its_crop_is_known(cat: bytes) -> None:
+def test_original_is_found_by_its_crop(cat: bytes) -> None:
     from PIL import Image
 
-    with Image.open(BytesIO(cat)) as picture:
-        width, height = picture.size
+    with Image.open(BytesIO(cat)) as image:
+        width, height = image.size
         file = BytesIO()
-        picture.crop((0, 0, round(width * 0.9), round(height * 0.9))).save(file, "PNG")
+        image.crop((0, 0, round(width * 0.9), round(height * 0.9))).save(file, "PNG")
     assert CopyIndex([("crop", fingerprint(file.getvalue()))]).search(fingerprint(cat)) == ["crop"]
 
 
-def test_the_same_picture_is_at_no_distance(cat: bytes) -> None:
+def test_distance_to_itself_is_zero(cat: bytes) -> None:
     assert distance(fingerprint(cat), fingerprint(cat)) == 0
 
 
-def test_the_nearest_comes_first_and_equals_keep_their_order() -> None:
+def test_nearest_comes_first_and_ties_keep_their_order() -> None:
     index = CopyIndex([("far", (0b111,)), ("one", (0b1,)), ("other", (0b10,)), ("unrelated", ((1 << 256) - 1,))])
     assert index.search((0,)) == ["one", "other", "far"]
 
 
-def test_the_limit_belongs_to_the_copies() -> None:
+def test_distance_limit_is_inclusive() -> None:
     at_limit, beyond = (1 << MAX_DISTANCE) - 1, (1 << MAX_DISTANCE + 1) - 1
     assert CopyIndex([("at", (at_limit,)), ("beyond", (beyond,))]).search((0,)) == ["at"]
 
 
-@pytest.mark.parametrize("content", [b"", b"Not a picture.", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"])
-def test_bytes_that_are_no_picture_cannot_be_decoded(content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"Not an image.", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"])
+def test_bytes_that_are_not_an_image_are_undecodable(content: bytes) -> None:
     with pytest.raises(UndecodableError):
         fingerprint(content)
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.9, 0.999])
-def test_a_jpeg_cut_short_cannot_be_decoded(rocket: bytes, kept: float) -> None:
+def test_truncated_jpeg_is_undecodable(rocket: bytes, kept: float) -> None:
     with pytest.raises(UndecodableError):
         fingerprint(rocket[: int(len(rocket) * kept)])
 
 
-def test_another_format_than_allowed_cannot_be_decoded(cat: bytes) -> None:
+def test_format_that_is_not_accepted_is_undecodable(cat: bytes) -> None:
     with pytest.raises(UndecodableError):
         fingerprint(cat, formats=("JPEG",))
 
 
-def test_pixels_are_counted_before_anything_is_decoded(rocket: bytes) -> None:
+def test_pixel_limit_is_checked_before_decoding(rocket: bytes) -> None:
     fingerprint(rocket, max_pixels=427 * 640)
     with pytest.raises(TooManyPixelsError, match="640 x 427 pixels"):
         fingerprint(rocket[:20_000], max_pixels=427 * 640 - 1)

@@ -40,23 +40,23 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_emulator_finds_what_the_demo_put_on_the_web(demo: Path) -> None:
+def test_emulator_finds_the_copies_in_the_demo_web(demo: Path) -> None:
     index = index_pages(demo / "web")
     pictures = {name: (demo / "pictures" / name).read_bytes() for name in COPIES}
     assert {name: len(index.search(fingerprint(content))) for name, content in pictures.items()} == COPIES
 
 
 @pytest.mark.parametrize("name", ["notes.jpg", "broken.jpg"])
-def test_two_pictures_are_none(demo: Path, name: str) -> None:
+def test_broken_files_are_undecodable(demo: Path, name: str) -> None:
     with pytest.raises(UndecodableError):
         fingerprint((demo / "pictures" / name).read_bytes())
 
 
-def test_nothing_else_lies_among_the_pictures(demo: Path) -> None:
+def test_demo_has_no_other_files(demo: Path) -> None:
     assert {file.name for file in (demo / "pictures").iterdir()} == {*COPIES, "notes.jpg", "broken.jpg"}
 
 
-def test_making_them_again_changes_no_file(demo: Path) -> None:
+def test_second_run_changes_no_file(demo: Path) -> None:
     before = {file: file.stat().st_mtime_ns for file in demo.rglob("*.*")}
     make(demo)
     assert {file: file.stat().st_mtime_ns for file in demo.rglob("*.*")} == before

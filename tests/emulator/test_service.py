@@ -40,7 +40,7 @@ def post(service: Service, request: Any, headers: dict[str, str] = KEY) -> Reply
 
 
 def png_header(width: int, height: int) -> bytes:
-    """As much of a PNG as tells its size."""
+    """A PNG with a header and no pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -76,16 +76,16 @@ def test_copies_are_found_and_described(service: Service, cat: bytes) -> None:
     ]
 
 
-def test_a_picture_without_copies_has_an_empty_annotation(service: Service, rocket: bytes) -> None:
+def test_image_without_copies_has_an_empty_annotation(service: Service, rocket: bytes) -> None:
     assert ask(service, rocket) == [{"results": [{"imageCopySearch": {}}]}]
 
 
-def test_results_come_in_the_order_of_the_request(service: Service, cat: bytes, rocket: bytes) -> None:
+def test_results_keep_the_order_of_the_request(service: Service, cat: bytes, rocket: bytes) -> None:
     found, none = ask(service, cat)[0], ask(service, rocket)[0]
     assert ask(service, rocket, cat, rocket, cat) == [none, found, none, found]
 
 
-def test_the_best_ten_are_listed_and_all_are_counted(cat: bytes) -> None:
+def test_ten_best_are_listed_and_all_are_counted(cat: bytes) -> None:
     known = fingerprint(cat)
     pages = [Page("a.example", f"https://a.example/{n}.jpg", "", "") for n in range(13)]
     reply = ask(Service(CopyIndex((page, known) for page in pages)), cat)
@@ -94,59 +94,59 @@ def test_the_best_ten_are_listed_and_all_are_counted(cat: bytes) -> None:
     assert annotation["copyCount"] == "13"
 
 
-def test_a_picture_that_cannot_be_decoded_costs_only_itself(service: Service, cat: bytes, rocket: bytes) -> None:
+def test_undecodable_image_does_not_affect_others(service: Service, cat: bytes, rocket: bytes) -> None:
     undecodable = {"error": {"code": 3, "message": "Can't decode Image"}}
     found, broken, text, empty = ask(service, cat, rocket[:-1000], b"text", b"")
     assert [broken, text, empty] == [undecodable] * 3
     assert found == ask(service, cat)[0]
 
 
-def test_a_gif_is_not_taken(service: Service, photo: Any) -> None:
+def test_gif_is_an_error(service: Service, photo: Any) -> None:
     assert "error" in ask(service, photo("no_time_for_that_tiny.gif"))[0]
 
 
 @pytest.mark.parametrize("size", [(5000, 4001), (60_000, 60_000)])
-def test_too_many_pixels_are_an_error_of_each_feature(service: Service, size: tuple[int, int]) -> None:
+def test_too_many_pixels_are_an_error_per_feature(service: Service, size: tuple[int, int]) -> None:
     features = ask(service, png_header(*size), features=("IMAGE_COPY_SEARCH",) * 2)[0]["results"]
     too_large = {"code": 3, "message": "Image is too large: at most 20000000 pixels are allowed"}
     assert features == [{"error": too_large}] * 2
 
 
-def test_twenty_megapixels_are_not_too_many(service: Service) -> None:
+def test_pixel_limit_is_inclusive(service: Service) -> None:
     assert ask(service, png_header(5000, 4000))[0]["error"]["message"] == "Can't decode Image"
 
 
-def test_another_feature_is_an_error_of_that_feature_only(service: Service, rocket: bytes) -> None:
+def test_unsupported_feature_fails_alone(service: Service, rocket: bytes) -> None:
     copies, faces = ask(service, rocket, features=("IMAGE_COPY_SEARCH", "FACE_DETECTION"))[0]["results"]
     assert copies == {"imageCopySearch": {}}
     assert faces["error"]["code"] == 12
 
 
 @pytest.mark.parametrize("headers", [{}, {"authorization": "Api-Key other"}, {"authorization": "Bearer key"}])
-def test_only_the_key_is_let_in(service: Service, headers: dict[str, str]) -> None:
+def test_other_keys_are_rejected(service: Service, headers: dict[str, str]) -> None:
     reply = post(service, {"analyzeSpecs": []}, headers)
     assert reply.status == 401
     assert json.loads(reply.body) == {"code": 16, "message": "Unknown api key", "details": []}
 
 
-def test_without_a_key_of_its_own_everybody_is_let_in(index: CopyIndex[Page]) -> None:
+def test_no_key_is_needed_by_default(index: CopyIndex[Page]) -> None:
     assert post(Service(index), {"analyzeSpecs": []}, {}).status == 400
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/vision/v1/batchAnalyze"), ("POST", "/"), ("GET", "/x")])
-def test_other_places_are_not_found(service: Service, method: str, path: str) -> None:
+def test_other_paths_are_404(service: Service, method: str, path: str) -> None:
     reply = service.answer(method, path, KEY, b"")
     assert reply.status == 404
     assert json.loads(reply.body)["code"] == 5
 
 
-def test_every_answer_has_ids_of_its_own(service: Service, rocket: bytes) -> None:
+def test_every_reply_has_unique_ids(service: Service, rocket: bytes) -> None:
     replies = [post(service, {}), post(service, {}, {}), service.answer("GET", "/statistics", {}, b"")]
     ids = [reply.headers[name] for reply in replies for name in ("x-request-id", "x-server-trace-id")]
     assert len(set(ids)) == 6
 
 
-def test_a_second_may_start_with_its_whole_rate_and_no_more(index: CopyIndex[Page]) -> None:
+def test_burst_is_limited_to_one_seconds_requests(index: CopyIndex[Page]) -> None:
     now = [100.0]
     service = Service(index, requests_per_second=3, clock=lambda: now[0])
 
@@ -161,7 +161,7 @@ def test_a_second_may_start_with_its_whole_rate_and_no_more(index: CopyIndex[Pag
     assert json.loads(post(service, {}).body)["code"] == 8
 
 
-def test_a_rate_below_one_lets_single_requests_through(index: CopyIndex[Page]) -> None:
+def test_rate_below_one_allows_single_requests(index: CopyIndex[Page]) -> None:
     now = [0.0]
     service = Service(index, requests_per_second=0.5, clock=lambda: now[0])
     assert [post(service, {}).status for _ in range(2)] == [400, 429]
@@ -169,7 +169,7 @@ def test_a_rate_below_one_lets_single_requests_through(index: CopyIndex[Page]) -
     assert [post(service, {}).status for _ in range(2)] == [400, 429]
 
 
-def test_only_searches_wait(index: CopyIndex[Page], rocket: bytes) -> None:
+def test_latency_applies_to_searches_only(index: CopyIndex[Page], rocket: bytes) -> None:
     waits: list[float] = []
     service = Service(index, latency=0.25, sleep=waits.append)
     post(service, {})
@@ -178,7 +178,7 @@ def test_only_searches_wait(index: CopyIndex[Page], rocket: bytes) -> None:
     assert waits == [0.25]
 
 
-def test_statistics_tell_what_was_asked_and_what_was_billed(service: Service, cat: bytes, rocket: bytes) -> None:
+def test_statistics_count_requests_and_billed_images(service: Service, cat: bytes, rocket: bytes) -> None:
     ask(service, cat, rocket, b"text")
     ask(service, cat, features=("IMAGE_COPY_SEARCH", "CLASSIFICATION"))
     post(service, {})
