@@ -8,17 +8,12 @@ from threading import Event
 
 import pytest
 
-from airflow_provider_yandex_vision.vision import (
-    AccessError,
-    CopySearch,
-    CopySearchResult,
-    RetryPolicy,
-    Settings,
-    VisionClient,
-)
 from airflow_provider_yandex_vision.search.pacing import Backoff
-from tests.support.faults import ENDINGS, FAULTS
-from tests.support.faulty_service import LASTING_ERRORS, Fault, FaultyService, burning, is_true, lasting_error
+from airflow_provider_yandex_vision.search.search import CopySearch
+from airflow_provider_yandex_vision.search.settings import Settings
+from airflow_provider_yandex_vision.vision import AccessError, ApiKey, CopySearchResult, VisionClient
+from tests.support.faults import FATAL_FAULTS, FAULTS
+from tests.support.faulty_service import PERMANENT_ERRORS, Fault, FaultyService, burning, is_true, permanent_error
 from tests.support.pictures import images
 from tests.support.secrets import API_KEY
 
@@ -27,18 +22,20 @@ SETTINGS = Settings(
     requests_per_second=1e6,
     max_concurrent_requests=16,
     linger=0.02,
-    retries=RetryPolicy(max_attempts=12, max_retry_after=0.2, backoff=Backoff(base=0.02, cap=0.2)),
+    max_attempts=12,
+    max_retry_after=0.2,
+    backoff=Backoff(base=0.02, cap=0.2),
 )
 REPLY_IS_LOST = {
     "reset before the reply",
-    "reset within the reply",
-    "head of the reply stalls",
-    "reply stops",
-    "504 after it was answered",
-    "JSON cut",
+    "reset in the reply",
+    "stalls in the reply's head",
+    "stalls in the reply",
+    "504 after the search",
+    "truncated JSON",
     "wrong number of results",
-    "result of a wrong type",
-    "key twice, answers differ",
+    "result of the wrong type",
+    "duplicate key, two answers",
     "reply too large",
     "gzip bomb",
 }
@@ -49,7 +46,7 @@ def service_with(faults: Mapping[str, Fault], share: float) -> FaultyService:
 
 
 def client_of(url: str) -> VisionClient:
-    return VisionClient(API_KEY, host=url, timeout=TIMEOUT, connect_timeout=TIMEOUT, connections=16)
+    return VisionClient(ApiKey(API_KEY), host=url, timeout=TIMEOUT, connect_timeout=TIMEOUT, connections=16)
 
 
 def search(service: FaultyService, count: int) -> list[CopySearchResult]:
@@ -58,12 +55,12 @@ def search(service: FaultyService, count: int) -> list[CopySearchResult]:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_every_image_gets_its_true_row_and_only_a_lost_reply_is_paid_twice(name: str) -> None:
+def test_every_row_is_true_and_only_a_lost_reply_is_paid_twice(name: str) -> None:
     service = service_with({name: FAULTS[name]}, share=0.3)
     results = search(service, 80)
     assert service.injected[name]
     assert {result.uri: is_true(result) for result in results} == {image.uri: True for image in images(80)}
-    assert service.handed_over == Counter(result.sha256 for result in results)
+    assert service.delivered == Counter(result.sha256 for result in results)
     assert not service.paid_twice or name in REPLY_IS_LOST
 
 
@@ -72,26 +69,26 @@ def test_all_faults_together_cost_no_image_its_row() -> None:
     results = search(service, 2000)
     assert len({result.uri for result in results}) == len(results) == 2000
     assert all(map(is_true, results))
-    assert service.handed_over == Counter(result.sha256 for result in results)
-    assert {lasting_error(result.sha256 or "") for result in results} - {None} == set(LASTING_ERRORS)
+    assert service.delivered == Counter(result.sha256 for result in results)
+    assert {permanent_error(result.sha256 or "") for result in results} - {None} == set(PERMANENT_ERRORS)
 
 
-@pytest.mark.parametrize("name", ENDINGS)
-def test_what_no_retry_helps_against_ends_the_search_at_once(name: str) -> None:
-    service = service_with({name: ENDINGS[name]}, share=1)
+@pytest.mark.parametrize("name", FATAL_FAULTS)
+def test_a_fatal_fault_ends_the_search_at_once(name: str) -> None:
+    service = service_with({name: FATAL_FAULTS[name]}, share=1)
     with pytest.raises(AccessError):
         search(service, 400)
     assert service.injected.total() <= SETTINGS.max_concurrent_requests
 
 
-def test_a_retry_after_of_hours_is_cut_to_the_policy() -> None:
+def test_retry_after_of_hours_is_cut_to_the_limit() -> None:
     waited: list[float] = []
 
-    def wait(halt: Event, seconds: float) -> bool:
+    def wait(stopping: Event, seconds: float) -> bool:
         waited.append(seconds)
-        return halt.is_set()
+        return stopping.is_set()
 
     service = service_with({"hours": FAULTS["429, Retry-After of hours"]}, share=0.3)
     with burning(service) as url:
         list(CopySearch(client_of(url), images(80), SETTINGS, wait=wait, clock=lambda: sum(waited), random=lambda: 0))
-    assert max(waited) == pytest.approx(SETTINGS.retries.max_retry_after)
+    assert max(waited) == pytest.approx(SETTINGS.max_retry_after)

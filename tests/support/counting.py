@@ -1,4 +1,4 @@
-"""The emulator without its search: every picture has two copies, and what is billed is counted."""
+"""The emulator without its search: every image has copies, and what is billed is counted."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from airflow_provider_yandex_vision.emulator.copies import CopyIndex
 from airflow_provider_yandex_vision.emulator.service import Service
 from tests.support.secrets import API_KEY
 
-SITES = ("https://a.example", "https://b.example")
-
 
 class CountingService(Service):
-    """Duplicates at once, so that thousands of made-up pictures can be searched.
+    """Answers at once, so that thousands of images that are only a header can be searched.
 
     :param latency: seconds.
     """
@@ -25,12 +23,18 @@ class CountingService(Service):
     def images_billed(self) -> int:
         return self._billed.total()
 
+    @property
+    def paid_twice(self) -> int:
+        """Images billed more than once."""
+        return sum(times > 1 for times in self._billed.values())
+
+    def pages_of(self, sha256: str) -> tuple[str, ...]:
+        """Pages that show the image."""
+        return f"https://a.example/{sha256}", f"https://b.example/{sha256}"
+
     def _analyze(self, spec: AnalyzeSpec) -> Json:
         sha256 = hashlib.sha256(spec.content).hexdigest()
         with self._lock:
             self._billed[sha256] += 1
-        pages = [
-            {"imageUrl": f"https://{site}/{sha256}.png", "pageUrl": f"https://{site}/"}
-            for site in ("a.example", "b.example")
-        ]
-        return {"results": [{"imageCopySearch": {"copyCount": "2", "topResults": pages}}]}
+        pages = [{"pageUrl": page, "imageUrl": f"{page}.png"} for page in self.pages_of(sha256)]
+        return {"results": [{"imageCopySearch": {"copyCount": str(len(pages)), "topResults": pages} if pages else {}}]}

@@ -1,4 +1,4 @@
-"""Whatever a service, a balancer or a network was ever seen to do to a request, to be injected into a run."""
+"""Faults of a service, a load balancer or a network, to be injected into a search."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 
 from airflow_provider_yandex_vision.vision.errors import GRPC_CODES
 from airflow_provider_yandex_vision.vision.transport import MAX_REPLY_BYTES
-from tests.support.faulty_service import PASSING_CODES, Exchange, Fault, ImageError, printed
+from tests.support.faulty_service import TRANSIENT_CODES, Exchange, Fault, ImageError, to_payload
 from tests.support.loopback import reply
 
-PACKED_BYTES = gzip.compress(b" " * (1 << 20))
+COMPRESSED_MEBIBYTE = gzip.compress(b" " * (1 << 20))
 NOT_SECONDS = ("soon", "-5", "nan", "inf", "1e999", "", "Mon, 99 Foo 2026 25:61:00 GMT")
 NOT_COUNTS: tuple[Any, ...] = (True, 1.5, -1, "many", "1.0", [], 2**63)
 BROKEN_RESULTS: tuple[Any, ...] = (
@@ -38,12 +38,12 @@ BROKEN_RESULTS: tuple[Any, ...] = (
 )
 
 
-def answer_packed(exchange: Exchange) -> None:
-    exchange.deliver(gzip.compress(printed(exchange.search())), "Content-Encoding: gzip")
+def answer_compressed(exchange: Exchange) -> None:
+    exchange.deliver(gzip.compress(to_payload(exchange.search())), "Content-Encoding: gzip")
 
 
-def answer_in_vain(exchange: Exchange) -> None:
-    """As a gateway does that lost patience."""
+def time_out_after_search(exchange: Exchange) -> None:
+    """Like a gateway that stops waiting for the service."""
     exchange.search()
     exchange.send(b"upstream request timeout", status=504)
 
@@ -67,8 +67,8 @@ def throttle(exchange: Exchange, *, retry_after: Callable[[Random], str] | None 
 
 
 def cut_off(exchange: Exchange, *, share: float, search: bool = True, wait: bool = False) -> None:
-    """Reset the connection, or let it wait, after a share of the reply: none, some of it, or only of its head."""
-    raw = reply(printed(exchange.search())) if search else b""
+    """Reset the connection after a share of the reply, at once or after the client's timeout."""
+    raw = reply(to_payload(exchange.search())) if search else b""
     exchange.write(raw[: int(len(raw) * share)])
     if wait:
         exchange.wait()
@@ -76,59 +76,60 @@ def cut_off(exchange: Exchange, *, share: float, search: bool = True, wait: bool
 
 
 def stall_head(exchange: Exchange) -> None:
-    raw = reply(printed(exchange.search()))
+    raw = reply(to_payload(exchange.search()))
     exchange.write(raw[: raw.index(b"\r\n") + 5])
     exchange.wait()
     exchange.hang_up()
 
 
 def cut_json(exchange: Exchange) -> None:
-    payload = printed(exchange.search())
+    payload = to_payload(exchange.search())
     exchange.send(payload[: exchange.dice.randrange(len(payload))])
 
 
 def miscount(exchange: Exchange) -> None:
     results = exchange.search()
-    exchange.send(printed(exchange.dice.choice(([], results[1:], results[:-1], [*results, results[0]]))))
+    exchange.send(to_payload(exchange.dice.choice(([], results[1:], results[:-1], [*results, results[0]]))))
 
 
 def break_result(exchange: Exchange) -> None:
     results, position = exchange.search(), exchange.dice.randrange(len(exchange))
     results[position] = exchange.dice.choice(BROKEN_RESULTS)
-    exchange.deliver(printed(results), spoiled={position})
+    exchange.deliver(to_payload(results), spoiled={position})
 
 
 def contradict(exchange: Exchange) -> None:
-    """A key that comes twice, with two answers."""
+    """Send a duplicate key with two answers."""
     results, position = exchange.search(), exchange.dice.randrange(len(exchange))
     results[position] = {"results": [{"imageCopySearch": {}, "imageCopySearch again": {"copyCount": 999}}]}
-    exchange.deliver(printed(results).replace(b" again", b""), spoiled={position})
+    exchange.deliver(to_payload(results).replace(b" again", b""), spoiled={position})
 
 
 def fail_one(exchange: Exchange, *, error: ImageError) -> None:
     position = exchange.dice.randrange(len(exchange))
     results = exchange.search(spare=position)
-    results.insert(position, error.printed())
-    exchange.deliver(printed(results), spoiled={position})
+    results.insert(position, error.to_json())
+    exchange.deliver(to_payload(results), spoiled={position})
 
 
 def flood(exchange: Exchange) -> None:
-    exchange.send(b" " * MAX_REPLY_BYTES + printed(exchange.search()))
+    exchange.send(b" " * MAX_REPLY_BYTES + to_payload(exchange.search()))
 
 
 def bomb(exchange: Exchange) -> None:
     exchange.send(
-        PACKED_BYTES * (MAX_REPLY_BYTES >> 20) + gzip.compress(printed(exchange.search())), "Content-Encoding: gzip"
+        COMPRESSED_MEBIBYTE * (MAX_REPLY_BYTES >> 20) + gzip.compress(to_payload(exchange.search())),
+        "Content-Encoding: gzip",
     )
 
 
 FAULTS: dict[str, Fault] = {
     "connection refused": Exchange.go_down,
-    "reset before it is answered": partial(cut_off, share=0, search=False),
+    "reset before the search": partial(cut_off, share=0, search=False),
     "reset before the reply": partial(cut_off, share=0),
-    "reset within the reply": partial(cut_off, share=0.7),
-    "head of the reply stalls": stall_head,
-    "reply stops": partial(cut_off, share=0.7, wait=True),
+    "reset in the reply": partial(cut_off, share=0.7),
+    "stalls in the reply's head": stall_head,
+    "stalls in the reply": partial(cut_off, share=0.7, wait=True),
     "429": throttle,
     "429, Retry-After in seconds": partial(throttle, retry_after=lambda dice: "1"),
     "429, Retry-After as a date": partial(throttle, retry_after=lambda dice: formatdate(time.time() + 1, usegmt=True)),
@@ -138,24 +139,27 @@ FAULTS: dict[str, Fault] = {
     "502": partial(refuse, status=502),
     "503": partial(refuse, status=503),
     "504": partial(refuse, status=504),
-    "504 after it was answered": answer_in_vain,
+    "504 after the search": time_out_after_search,
     "HTML, status 200": partial(show_page, status=200),
     "HTML, status 502": partial(show_page, status=502),
-    "JSON cut": cut_json,
+    "truncated JSON": cut_json,
     "wrong number of results": miscount,
-    "result of a wrong type": break_result,
-    "key twice, answers differ": contradict,
-    **{f"{GRPC_CODES[code]} of a file": partial(fail_one, error=ImageError(code, True)) for code in PASSING_CODES},
-    **{f"{GRPC_CODES[code]} of a feature": partial(fail_one, error=ImageError(code, False)) for code in PASSING_CODES},
+    "result of the wrong type": break_result,
+    "duplicate key, two answers": contradict,
+    **{f"{GRPC_CODES[code]} for a file": partial(fail_one, error=ImageError(code, True)) for code in TRANSIENT_CODES},
+    **{
+        f"{GRPC_CODES[code]} for a feature": partial(fail_one, error=ImageError(code, False))
+        for code in TRANSIENT_CODES
+    },
     "reply too large": flood,
-    "gzip": answer_packed,
+    "gzip": answer_compressed,
     "gzip bomb": bomb,
 }
-"""What passes: the search goes on and every picture gets its row."""
+"""Faults that the search recovers from: every image gets its row."""
 
-ENDINGS: dict[str, Fault] = {
+FATAL_FAULTS: dict[str, Fault] = {
     "401": partial(refuse, status=401),
     "403": partial(refuse, status=403),
     "redirect": redirect,
 }
-"""What no retry helps against: the search ends."""
+"""Faults that no retry helps against: the search ends."""
