@@ -1,7 +1,7 @@
-"""When may the next request go? Small objects without threads or I/O of their own.
+"""When the next request may go.
 
-Under a rate limit it is the *rate* that is adapted: a changing number of parallel requests oscillates,
-since latency moves with it.
+Under a rate limit it is the *rate* that adapts: adapting the number of parallel requests oscillates, since latency
+changes with it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Random = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Full-jitter exponential back-off: spreads the retries of clients that failed together.
+    """Exponential backoff with full jitter, which spreads the retries of clients that failed together.
 
-    After "Exponential Backoff and Jitter", AWS Architecture Blog, 2015.
+    See "Exponential Backoff and Jitter", AWS Architecture Blog, 2015.
 
-    :param base: seconds; the first delay is below it.
-    :param cap: seconds; no delay is longer.
+    :param base: seconds; upper bound of the first delay.
+    :param cap: seconds; upper bound of all delays.
     """
 
     base: float = 1.0
@@ -39,11 +39,11 @@ class Backoff:
 
 
 class AdaptiveRate:
-    """The rate that the service turns out to bear, at most the configured one.
+    """The rate that the service sustains, at most the configured one.
 
-    Cut on throttling, once for all requests that were under way together: deeply while throttling goes on,
-    gently where it comes after a calm time, since the rate is then close to what the quota bears. Raised
-    steadily in between. Clients that share a quota and know nothing of each other settle side by side.
+    Throttling cuts it once for all requests that were in flight together: deeply while throttling continues, gently
+    after a calm period, when the rate is close to the quota. In between it grows steadily, so independent clients
+    that share a quota converge.
 
     :param configured: requests per second.
     """
@@ -60,7 +60,7 @@ class AdaptiveRate:
         self._grown_at = 0.0
 
     def throttled(self, sent_at: float, now: float) -> bool:
-        """Cut the rate; False where the request was sent before the last cut, which answered it already."""
+        """Cut the rate. :return: False if the request was sent before the last cut, which took it into account."""
         if sent_at <= self._cut_at:
             return False
         calm = now - self._cut_at > self.CALM_SECONDS and self.current < self.configured
@@ -77,17 +77,15 @@ class AdaptiveRate:
 
 
 class Pacer:
-    """Lets requests go one by one, evenly, and holds all of them back when the service asks for it.
+    """Spaces requests evenly, and holds all of them back while the service throttles. Safe to share between threads.
 
-    Safe to share between threads.
-
-    :param requests_per_second: the most, over any stretch of time longer than ``CATCH_UP_SECONDS``.
+    :param requests_per_second: upper bound over any interval longer than ``CATCH_UP_SECONDS``.
     :param max_pause: seconds; a longer ``Retry-After`` is cut to it.
-    :param sleep: waits that many seconds; may return early.
+    :param sleep: may return early.
     """
 
     CATCH_UP_SECONDS = 0.05
-    """A sleep that overshoots by up to this much is made up for, so that the rate is used in full."""
+    """A late wake-up is compensated up to this much, so that the rate is used in full."""
 
     def __init__(
         self,
@@ -110,18 +108,18 @@ class Pacer:
 
     @property
     def requests_per_second(self) -> float:
-        """The rate at the moment: what was configured, or what the service turned out to bear."""
+        """The current rate: the configured one, or what the service sustains."""
         return self._rate.current
 
     @property
     def pause_left(self) -> float:
-        """Seconds until requests may go again; 0 where nothing holds them back but the rate."""
+        """Seconds until requests may go again; 0 unless the service throttles."""
         return max(0.0, self._resume_at - self._clock())
 
     def wait(self) -> float:
         """Sleep until a request may go.
 
-        :return: when it goes, by the clock: to be given back with the news of what became of it.
+        :return: the time at which it goes, to pass to :meth:`succeeded` or :meth:`throttled`.
         """
         while True:
             with self._lock:
@@ -138,17 +136,17 @@ class Pacer:
             self._cuts_in_a_row = 0
 
     def throttled(self, sent_at: float, retry_after: float | None = None) -> bool:
-        """Hold everybody back: for as long as the service asked, else for a moment that grows while it goes on.
+        """Hold all requests back: as long as the service asked, or for a pause that grows while throttling continues.
 
         :param retry_after: seconds.
-        :return: False where this only repeats what an earlier call said about requests sent together.
+        :return: False if a request sent together with this one was reported before.
         """
         with self._lock:
             now = self._clock()
-            news = self._rate.throttled(sent_at, now)
-            if news:
+            is_first = self._rate.throttled(sent_at, now)
+            if is_first:
                 self._cuts_in_a_row += 1
                 self._resume_at = max(self._resume_at, now + self._pauses.delay(self._cuts_in_a_row))
             if retry_after is not None:
                 self._resume_at = max(self._resume_at, now + min(retry_after, self._max_pause))
-            return news
+            return is_first

@@ -149,11 +149,16 @@ class CopySearch:
                 # Before results are handed over, so that workers are busy while the consumer stores them.
                 self._start_jobs()
                 self._progress.tick()
-                while self._ready:
-                    result = self._ready.popleft()
-                    self._reading.held.images -= 1
-                    self.counts.add_result(result)
-                    yield result
+                if self._ready:
+                    yield from self._hand_over()
+                    self._start_jobs()
+
+    def _hand_over(self) -> Iterator[CopySearchResult]:
+        while self._ready:
+            result = self._ready.popleft()
+            self._reading.held.images -= 1
+            self.counts.add_result(result)
+            yield result
 
     def _is_over(self) -> bool:
         if self._stop.stopping and not self._stop.closed:

@@ -1,4 +1,4 @@
-"""Waiting is proved with a clock of our own: these tests take milliseconds and pass minutes."""
+"""Waiting is proved with a simulated clock: these tests cover minutes in milliseconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_provider_yandex_vision.search.pacing import AdaptiveRate, Backoff, 
 
 
 class Time:
-    """A clock that moves when somebody sleeps."""
+    """A clock that only sleeping advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -37,14 +37,14 @@ def pacer_of(time: Time, rate: float, jitter: Callable[[], float] = lambda: 0.5)
     return Pacer(rate, clock=time.clock, sleep=time.sleep, random=jitter)
 
 
-def test_requests_go_evenly_at_the_configured_rate(time: Time) -> None:
+def test_requests_are_spread_evenly_at_the_configured_rate(time: Time) -> None:
     pacer = pacer_of(time, 10)
     sent = [pacer.wait() for _ in range(101)]
     assert sent[-1] - sent[0] == pytest.approx(10.0, abs=0.1)
     assert min(later - earlier for earlier, later in pairwise(sent)) > 0.04
 
 
-def test_an_idle_time_is_not_made_up_for_with_a_burst(time: Time) -> None:
+def test_idle_time_earns_no_burst(time: Time) -> None:
     pacer = pacer_of(time, 10)
     pacer.wait()
     time.sleep(60)
@@ -52,7 +52,7 @@ def test_an_idle_time_is_not_made_up_for_with_a_burst(time: Time) -> None:
     assert sent[-1] - sent[0] >= 0.8
 
 
-def test_a_sleep_that_overshoots_does_not_cost_rate(time: Time) -> None:
+def test_late_wake_up_does_not_lower_the_rate(time: Time) -> None:
     def oversleep(seconds: float) -> None:
         time.now += seconds + 0.02
 
@@ -61,7 +61,7 @@ def test_a_sleep_that_overshoots_does_not_cost_rate(time: Time) -> None:
     assert sent[-1] - sent[0] == pytest.approx(10.0, rel=0.02)
 
 
-def test_throttling_pauses_everybody_for_as_long_as_the_service_asked(time: Time) -> None:
+def test_throttling_pauses_all_callers_as_long_as_asked(time: Time) -> None:
     pacer = pacer_of(time, 10)
     pacer.throttled(pacer.wait(), retry_after=7)
     assert pacer.pause_left == 7
@@ -70,7 +70,7 @@ def test_throttling_pauses_everybody_for_as_long_as_the_service_asked(time: Time
     assert time.now - before >= 7
 
 
-def test_who_wakes_minds_what_others_did_meanwhile(time: Time) -> None:
+def test_caller_that_wakes_sees_what_others_did_meanwhile(time: Time) -> None:
     def sleep(seconds: float) -> None:
         time.sleep(seconds)
         if meanwhile:
@@ -87,13 +87,13 @@ def test_who_wakes_minds_what_others_did_meanwhile(time: Time) -> None:
     assert [at - sent[0] for at in sent] == pytest.approx([0, 7.1, 7.1 + 1 / 7 - made_up_for])
 
 
-def test_a_retry_after_of_hours_is_cut(time: Time) -> None:
+def test_retry_after_of_hours_is_capped(time: Time) -> None:
     pacer = pacer_of(time, 10)
     pacer.throttled(pacer.wait(), retry_after=36_000)
     assert pacer.pause_left == 120
 
 
-def test_without_retry_after_the_pause_is_full_jitter_that_grows(time: Time) -> None:
+def test_pause_without_retry_after_is_growing_full_jitter(time: Time) -> None:
     pacer = pacer_of(time, 10, jitter=lambda: 1.0)
     pauses = []
     for _ in range(8):
@@ -102,7 +102,7 @@ def test_without_retry_after_the_pause_is_full_jitter_that_grows(time: Time) -> 
     assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
 
 
-def test_a_success_ends_the_growth_of_pauses(time: Time) -> None:
+def test_success_resets_the_pause(time: Time) -> None:
     pacer = pacer_of(time, 10, jitter=lambda: 1.0)
     for _ in range(3):
         pacer.throttled(pacer.wait())
@@ -119,7 +119,7 @@ def test_requests_throttled_together_cut_the_rate_once(time: Time) -> None:
     assert pacer.requests_per_second == pytest.approx(7.0)
 
 
-def test_the_rate_comes_back_to_what_was_configured_and_never_above(time: Time) -> None:
+def test_rate_recovers_to_the_configured_one_and_no_further(time: Time) -> None:
     pacer = pacer_of(time, 10)
     pacer.throttled(pacer.wait())
     for _ in range(1000):
@@ -127,7 +127,7 @@ def test_the_rate_comes_back_to_what_was_configured_and_never_above(time: Time) 
     assert pacer.requests_per_second == 10
 
 
-def test_the_rate_comes_back_slowly(time: Time) -> None:
+def test_rate_recovers_slowly(time: Time) -> None:
     pacer = pacer_of(time, 10)
     pacer.throttled(pacer.wait())
     started = time.now
@@ -137,14 +137,14 @@ def test_the_rate_comes_back_slowly(time: Time) -> None:
 
 
 class TestAdaptiveRate:
-    def test_is_cut_deeply_at_first_and_while_throttling_goes_on(self) -> None:
+    def test_is_cut_deeply_while_throttling_continues(self) -> None:
         rate = AdaptiveRate(100)
         rate.throttled(sent_at=1000, now=1001)
         assert rate.current == pytest.approx(70)
         rate.throttled(sent_at=1002, now=1004)
         assert rate.current == pytest.approx(49)
 
-    def test_is_cut_gently_after_a_calm_time(self) -> None:
+    def test_is_cut_gently_after_a_calm_period(self) -> None:
         rate = AdaptiveRate(100)
         rate.throttled(sent_at=1000, now=1001)
         rate.throttled(sent_at=1002, now=1004.1)
@@ -156,28 +156,28 @@ class TestAdaptiveRate:
             rate.throttled(sent_at=now, now=now)
         assert rate.current == 0.1
 
-    def test_grows_by_a_hundredth_a_second_from_the_cut_on(self) -> None:
+    def test_grows_by_one_percent_per_second(self) -> None:
         rate = AdaptiveRate(100)
         rate.throttled(sent_at=1000, now=1001)
         rate.succeeded(sent_at=1002, now=1011)
         assert rate.current == pytest.approx(77)
 
     @pytest.mark.parametrize("sent_at", [1000, 1001])
-    def test_learns_nothing_from_a_request_sent_before_the_cut(self, sent_at: float) -> None:
+    def test_ignores_requests_sent_before_the_cut(self, sent_at: float) -> None:
         rate = AdaptiveRate(100)
         rate.throttled(sent_at=1000, now=1001)
         rate.succeeded(sent_at, now=1011)
         assert rate.current == pytest.approx(70)
 
 
-def test_a_backoff_is_full_jitter_below_an_exponential_bound() -> None:
+def test_backoff_is_full_jitter_below_an_exponential_bound() -> None:
     lowest, highest = Backoff(1, 30, lambda: 0.0), Backoff(1, 30, lambda: 1.0)
     assert [lowest.delay(attempt) for attempt in (1, 2, 9)] == [0, 0, 0]
     assert [highest.delay(attempt) for attempt in (1, 2, 3, 6, 5000)] == [1, 2, 4, 30, 30]
 
 
 class Quota:
-    """What a service does about too many requests: so many a second, and one second's worth in reserve."""
+    """A service's quota: a token bucket with a burst of one second."""
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
@@ -193,11 +193,14 @@ class Quota:
 
 
 class Asleep(Exception):
-    pass
+    """Raised in place of sleeping."""
 
 
 def simulate(clients: int, configured: float, quota: float, *, seconds: float = 60.0) -> tuple[float, float]:
-    """Clients with 8 threads each and 100 ms of latency. :return: used share of the quota, throttled share."""
+    """Clients with 8 threads each and 100 ms of latency.
+
+    :return: share of the quota that is used, and of the requests that are throttled.
+    """
     dice = random.Random(1)
     now = 0.0
 
@@ -232,9 +235,9 @@ def simulate(clients: int, configured: float, quota: float, *, seconds: float = 
 @pytest.mark.parametrize(
     ("clients", "configured", "least_used", "most_refused"),
     [(1, 10, 0.95, 0.005), (1, 50, 0.90, 0.05), (4, 10, 0.90, 0.08)],
-    ids=["one client at the quota", "one client at five times the quota", "four clients who do not know each other"],
+    ids=["one client at the quota", "one client at five times the quota", "four independent clients"],
 )
-def test_a_quota_is_used_in_full_without_a_storm(
+def test_quota_is_used_in_full_without_a_storm(
     clients: int, configured: float, least_used: float, most_refused: float
 ) -> None:
     used, refused = simulate(clients, configured, quota=10)
@@ -255,10 +258,10 @@ class Event(NamedTuple):
 
 
 class Crowd:
-    """Callers who share a pacer: each waits, sends and hears how it went, until the script ends.
+    """Callers that share a pacer: each waits, sends and reports the outcome, until the script ends.
 
-    :param script: how many seconds each request takes, and ``OK`` or the ``retry_after`` it is throttled with.
-    :param oversleep: seconds that everybody wakes too late.
+    :param script: seconds that each request takes, and ``OK`` or the ``retry_after`` that it is throttled with.
+    :param oversleep: seconds by which every sleep is too long.
     """
 
     def __init__(
@@ -298,7 +301,7 @@ class Crowd:
                 return self._pacer.wait()
             except Asleep as asleep:
                 yield asleep.args[0] + self.oversleep
-        raise AssertionError("sleeping does not help")
+        raise AssertionError("still waiting after 1,000 sleeps")
 
     def _note(self, *, is_request: bool = False, asked: float = 0.0) -> None:
         held_until = self._time.now + max(asked, self._pacer.pause_left)
@@ -322,7 +325,7 @@ CROWDS = st.builds(
 
 
 @given(CROWDS)
-def test_no_stretch_of_time_sees_more_requests_than_the_rate_has_for_it_and_for_a_late_wake(crowd: Crowd) -> None:
+def test_no_interval_has_more_requests_than_the_rate_allows(crowd: Crowd) -> None:
     requests = [event.at for event in crowd.events if event.is_request]
     for (before, first), (after, last) in combinations(enumerate(requests), 2):
         most = crowd.rate * (last - first + Pacer.CATCH_UP_SECONDS) + 1
@@ -330,7 +333,7 @@ def test_no_stretch_of_time_sees_more_requests_than_the_rate_has_for_it_and_for_
 
 
 @given(CROWDS)
-def test_nobody_goes_before_a_pause_is_over(crowd: Crowd) -> None:
+def test_no_request_goes_before_a_pause_is_over(crowd: Crowd) -> None:
     held_until = 0.0
     for event in crowd.events:
         assert not event.is_request or event.at >= held_until - ROUNDING
@@ -338,14 +341,14 @@ def test_nobody_goes_before_a_pause_is_over(crowd: Crowd) -> None:
 
 
 @given(CROWDS)
-def test_somebody_goes_when_the_longest_pause_or_the_longest_interval_is_over(crowd: Crowd) -> None:
+def test_some_request_goes_after_the_longest_wait(crowd: Crowd) -> None:
     longest = max(MAX_PAUSE, 1 / min(event.rate for event in crowd.events)) + crowd.oversleep
     assert max(after.at - before.at for before, after in pairwise(crowd.events)) <= longest + ROUNDING
 
 
 @given(CROWDS)
 @example(Crowd(1000, [(0.1, None)] * 40, callers=1, oversleep=0, jitter=0))
-def test_the_rate_is_never_above_what_was_configured_and_comes_back_to_it_in_minutes_of_calm(crowd: Crowd) -> None:
+def test_rate_stays_within_bounds_and_recovers(crowd: Crowd) -> None:
     crowd.play([(1.0, OK)] * 700, callers=1)
     assert max(event.rate for event in crowd.events) <= crowd.rate == crowd.events[-1].rate
     assert min(event.rate for event in crowd.events) >= crowd.rate / 1000

@@ -5,12 +5,17 @@ import json
 import struct
 from collections.abc import Callable
 from datetime import datetime, timezone
+from typing import Any
 
 import pytest
 
-from airflow_provider_yandex_vision.search.prepare import MAX_CONVERTED_BYTES, Limits, prepare_image, result_of
+from airflow_provider_yandex_vision.search import defaults
+from airflow_provider_yandex_vision.search.prepare import MAX_CONVERTED_BYTES, prepare_image, result_of_error
+from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.vision.errors import ImageError, ImageRejectedError, ImageUnreadableError
-from airflow_provider_yandex_vision.vision.models import MAX_CONTENT_BYTES, Answer, Content, Image, RequestBody
+from airflow_provider_yandex_vision.vision.models import Content, Image, PreparedImage
+from airflow_provider_yandex_vision.vision.wire import RequestBody
+from tests.search.fake_service import FakeService
 from tests.support.pictures import image, png
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -18,19 +23,23 @@ GIF = b"GIF89a" + bytes(20)
 
 
 def jpeg(width: int = 4, height: int = 3) -> bytes:
-    """The start of a JPEG file, up to the segment that tells its size."""
+    """The start of a JPEG file, up to the segment with its size."""
     return b"\xff\xd8\xff\xc0" + struct.pack(">HBHHB", 11, 8, height, width, 1) + b"\x01\x11\x00" + b"\xff\xd9"
 
 
-def rejection(content: bytes, **limits: int) -> ImageRejectedError:
+def prepare(image: Image, **settings: Any) -> PreparedImage:
+    return prepare_image(image, FakeService(), Settings(**settings))
+
+
+def rejection(content: bytes, **settings: int) -> ImageRejectedError:
     with pytest.raises(ImageRejectedError) as caught:
-        prepare_image(image("memory://a", content), Limits(**limits))
+        prepare(image("memory://a", content), **settings)
     return caught.value
 
 
 def unreadable(read: Callable[[], bytes]) -> ImageUnreadableError:
     with pytest.raises(ImageUnreadableError) as caught:
-        prepare_image(Image("memory://a", read), Limits())
+        prepare(Image("memory://a", read))
     return caught.value
 
 
@@ -42,10 +51,10 @@ def raising(error: Exception) -> Callable[[], bytes]:
 
 
 @pytest.mark.parametrize(("content", "mime_type"), [(jpeg(), "image/jpeg"), (png("a"), "image/png")])
-def test_an_image_is_sent_as_what_its_bytes_are(content: bytes, mime_type: str) -> None:
-    checked = prepare_image(image("memory://photo.gif", content), Limits())
-    assert checked.mime_type == mime_type
-    assert json.loads(b"".join(RequestBody([checked.spec])))["analyzeSpecs"][0]["mimeType"] == mime_type
+def test_mime_type_follows_the_bytes_not_the_name(content: bytes, mime_type: str) -> None:
+    prepared = prepare(image("memory://photo.gif", content))
+    assert prepared.mime_type == mime_type
+    assert json.loads(b"".join(RequestBody([prepared.part])))["analyzeSpecs"][0]["mimeType"] == mime_type
 
 
 @pytest.mark.parametrize(
@@ -68,82 +77,81 @@ def test_an_image_is_sent_as_what_its_bytes_are(content: bytes, mime_type: str) 
         (jpeg(height=0), "BROKEN_IMAGE"),
     ],
 )
-def test_what_the_service_cannot_take_is_rejected(content: bytes, code: str) -> None:
+def test_file_that_the_service_cannot_take_is_rejected(content: bytes, code: str) -> None:
     assert rejection(content).code == code
 
 
-def test_a_picture_of_another_type_is_named_with_the_way_out() -> None:
+def test_rejection_of_another_type_names_convert_images() -> None:
     assert str(rejection(GIF)) == (
-        "the service takes JPEG and PNG, this is image/gif; convert_images=True converts pictures"
+        "the service accepts JPEG and PNG, this is image/gif; convert_images=True converts images"
     )
 
 
-@pytest.mark.parametrize("picture", [jpeg, lambda *size: png("", width=size[0], height=size[1])])
-def test_pixels_count_as_width_times_height(picture: Callable[[int, int], bytes]) -> None:
-    prepare_image(image("memory://a", picture(5000, 4000)), Limits())
-    error = rejection(picture(5000, 4001))
+@pytest.mark.parametrize("draw", [jpeg, lambda *size: png("", width=size[0], height=size[1])])
+def test_pixels_are_width_times_height(draw: Callable[[int, int], bytes]) -> None:
+    prepare(image("memory://a", draw(5000, 4000)))
+    error = rejection(draw(5000, 4001))
     assert (error.code, str(error)) == (
         "TOO_MANY_PIXELS",
-        "the picture has 5000x4001 pixels, more than max_pixels=20,000,000",
+        "the image has 5000x4001 pixels, more than max_pixels=20,000,000",
     )
 
 
 class TestSize:
-    def test_just_at_the_limit_is_taken(self) -> None:
-        checked = prepare_image(image("memory://a", png("", size=MAX_CONTENT_BYTES)), Limits())
-        assert checked.size == MAX_CONTENT_BYTES
+    def test_at_the_limit_is_accepted(self) -> None:
+        prepared = prepare(image("memory://a", png("", size=defaults.MAX_IMAGE_BYTES)))
+        assert prepared.size == defaults.MAX_IMAGE_BYTES
 
-    def test_over_the_limit_is_rejected_with_both_figures(self) -> None:
+    def test_over_the_limit_is_rejected_with_both_numbers(self) -> None:
         error = rejection(png("", size=1001), max_image_bytes=1000)
         assert (error.code, str(error)) == ("TOO_LARGE", "the file has 1,001 bytes, more than max_image_bytes=1,000")
 
-    def test_that_fills_more_than_a_request_is_rejected(self) -> None:
+    def test_larger_than_a_request_is_rejected(self) -> None:
         error = rejection(png("", size=3000), max_request_bytes=4000)
         assert error.code == "TOO_LARGE"
         assert "max_request_bytes=4,000" in str(error)
 
     @pytest.mark.parametrize("size", range(750, 1500, 7))
-    def test_that_is_taken_makes_a_request_within_the_limit(self, size: int) -> None:
-        limits = Limits(max_request_bytes=1500)
+    def test_accepted_makes_a_request_within_the_limit(self, size: int) -> None:
         try:
-            checked = prepare_image(image("memory://a", png("", size=size)), limits)
+            prepared = prepare(image("memory://a", png("", size=size)), max_request_bytes=1500)
         except ImageRejectedError:
             return
-        assert len(RequestBody([checked.spec], "f" * 50)) <= limits.max_request_bytes
+        assert len(RequestBody([prepared.part], "f" * 50)) <= 1500
 
-    @pytest.mark.parametrize("size", [0, MAX_CONTENT_BYTES + 1])
-    def test_known_from_the_listing_spares_the_reading(self, size: int) -> None:
+    @pytest.mark.parametrize("size", [0, defaults.MAX_IMAGE_BYTES + 1])
+    def test_from_the_listing_can_reject_without_reading(self, size: int) -> None:
         read = raising(AssertionError("was read"))
         with pytest.raises(ImageRejectedError):
-            prepare_image(Image("memory://a", read, size=size), Limits())
+            prepare(Image("memory://a", read, size=size))
 
-    def test_known_from_the_listing_is_not_believed(self) -> None:
+    def test_from_the_listing_is_not_trusted(self) -> None:
         body = png("", size=2000)
         with pytest.raises(ImageRejectedError):
-            prepare_image(Image("memory://a", lambda: body, size=10), Limits(max_image_bytes=1000))
+            prepare(Image("memory://a", lambda: body, size=10), max_image_bytes=1000)
 
 
 class TestReading:
-    def test_that_finds_the_object_gone_says_so(self) -> None:
+    def test_of_a_deleted_object_says_so(self) -> None:
         error = unreadable(raising(FileNotFoundError("bucket/a.jpg")))
-        assert (error.code, str(error)) == ("GONE", "the object is gone: it was listed, then deleted")
+        assert (error.code, str(error)) == ("GONE", "the object is gone: it was deleted after it was listed")
 
-    def test_that_fails_tells_the_reason(self) -> None:
+    def test_failure_gives_the_reason(self) -> None:
         cause = PermissionError("403 Forbidden")
         error = unreadable(raising(cause))
         assert (error.code, str(error)) == ("UNREADABLE", "reading failed: PermissionError: 403 Forbidden")
         assert error.__cause__ is cause
 
-    def test_that_fails_with_a_long_story_is_cut(self) -> None:
+    def test_failure_with_a_long_message_is_cut(self) -> None:
         assert len(str(unreadable(raising(OSError("x" * 10_000))))) == 500
 
-    def test_that_gives_no_bytes_says_what_it_gave(self) -> None:
-        assert "gave NoneType instead of bytes" in str(unreadable(lambda: None))  # type: ignore[arg-type, return-value]
+    def test_that_returns_no_bytes_says_what_it_returned(self) -> None:
+        assert "returned NoneType instead of bytes" in str(unreadable(lambda: None))  # type: ignore[arg-type, return-value]
 
-    def test_may_reject_the_image_itself(self) -> None:
+    def test_may_reject_the_image(self) -> None:
         error = ImageRejectedError("an archive", "NOT_AN_IMAGE")
         with pytest.raises(ImageRejectedError) as caught:
-            prepare_image(Image("memory://a", raising(error)), Limits())
+            prepare(Image("memory://a", raising(error)))
         assert caught.value is error
 
     def test_happens_once(self) -> None:
@@ -153,56 +161,61 @@ class TestReading:
             times.append(1)
             return png("a")
 
-        prepare_image(Image("memory://a", read), Limits())
+        prepare(Image("memory://a", read))
         assert times == [1]
 
 
 class TestVersion:
-    def test_is_the_one_of_the_listing(self) -> None:
-        assert prepare_image(image("memory://a"), Limits()).etag == "v1"
+    def test_comes_from_the_listing(self) -> None:
+        assert prepare(image("memory://a")).etag == "v1"
 
-    def test_that_was_really_read_takes_its_place(self) -> None:
+    def test_of_what_was_read_replaces_the_listed_one(self) -> None:
         content = Content(png("a"))
         content.etag = "v2"
-        assert prepare_image(image("memory://a", content), Limits()).etag == "v2"
+        assert prepare(image("memory://a", content)).etag == "v2"
 
-    def test_that_reading_does_not_tell_leaves_it_there(self) -> None:
-        assert prepare_image(image("memory://a", Content(png("a"))), Limits()).etag == "v1"
+    def test_stays_if_reading_does_not_tell_one(self) -> None:
+        assert prepare(image("memory://a", Content(png("a")))).etag == "v1"
 
 
 class TestConvert:
-    def test_sends_the_picture_made_but_hashes_the_one_stored(self) -> None:
-        checked = prepare_image(image("memory://a.gif", GIF), Limits(), convert=lambda content, limits: jpeg())
-        assert checked.mime_type == "image/jpeg"
-        assert (checked.sha256, checked.size) == (hashlib.sha256(GIF).hexdigest(), len(GIF))
+    def test_sends_the_converted_bytes_and_hashes_the_stored(self) -> None:
+        prepared = prepare(image("memory://a.gif", GIF), convert=lambda content, settings: jpeg())
+        assert prepared.mime_type == "image/jpeg"
+        assert (prepared.sha256, prepared.size) == (hashlib.sha256(GIF).hexdigest(), len(GIF))
 
-    def test_gets_a_file_that_is_too_large_as_it_is(self) -> None:
+    def test_gets_files_over_the_size_limit(self) -> None:
         large = png("", size=2000)
-        checked = prepare_image(image("memory://a", large), Limits(max_image_bytes=1000), lambda content, limits: jpeg())
-        assert checked.size == 2000
+        prepared = prepare(image("memory://a", large), max_image_bytes=1000, convert=lambda content, settings: jpeg())
+        assert prepared.size == 2000
 
-    def test_does_not_get_a_file_beyond_all_measure(self) -> None:
+    def test_does_not_get_huge_files(self) -> None:
         huge = Image("memory://a", raising(AssertionError("was read")), size=MAX_CONVERTED_BYTES + 1)
         with pytest.raises(ImageRejectedError):
-            prepare_image(huge, Limits(), lambda content, limits: jpeg())
+            prepare(huge, convert=lambda content, settings: jpeg())
 
-    def test_is_checked_like_any_other_picture(self) -> None:
+    def test_output_is_checked_like_any_image(self) -> None:
         with pytest.raises(ImageRejectedError):
-            prepare_image(image("memory://a"), Limits(), convert=lambda content, limits: GIF)
+            prepare(image("memory://a"), convert=lambda content, settings: GIF)
 
 
-class TestRow:
-    def test_of_an_answer_has_what_is_known_of_the_image(self) -> None:
-        row = prepare_image(image("memory://a"), Limits()).result(Answer("none", 0), NOW)
-        assert (row.uri, row.status, row.copy_count) == ("memory://a", "none", 0)
-        assert (row.sha256, row.size) == (hashlib.sha256(png("memory://a")).hexdigest(), len(png("memory://a")))
-        assert (row.etag, row.mime_type, row.searched_at) == ("v1", "image/png", NOW)
+class TestResult:
+    def test_of_an_answer_has_the_fields_of_the_image(self) -> None:
+        result = prepare(image("memory://a")).result("none", NOW, copy_count=0)
+        assert (result.uri, result.status, result.copy_count) == ("memory://a", "none", 0)
+        assert (result.sha256, result.size) == (hashlib.sha256(png("memory://a")).hexdigest(), len(png("memory://a")))
+        assert (result.etag, result.mime_type, result.searched_at) == ("v1", "image/png", NOW)
 
     @pytest.mark.parametrize(
         ("error", "status"),
         [(ImageRejectedError("too large", "TOO_LARGE"), "rejected"), (ImageUnreadableError("no\nanswer"), "failed")],
     )
-    def test_of_an_image_never_sent_says_why(self, error: ImageError, status: str) -> None:
-        row = result_of(image("memory://a"), error, NOW)
-        assert (row.status, row.error_code, row.error_message) == (status, error.code, error.message)
-        assert (row.size, row.etag, row.copy_count, row.searched_at) == (len(png("memory://a")), "v1", None, NOW)
+    def test_of_an_image_never_sent_has_the_reason(self, error: ImageError, status: str) -> None:
+        result = result_of_error(image("memory://a"), error, NOW)
+        assert (result.status, result.error_code, result.error_message) == (status, error.code, error.message)
+        assert (result.size, result.etag, result.copy_count, result.searched_at) == (
+            len(png("memory://a")),
+            "v1",
+            None,
+            NOW,
+        )

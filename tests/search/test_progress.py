@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from airflow_provider_yandex_vision.vision.models import CopyMatch, CopySearchResult, Status
 from airflow_provider_yandex_vision.search.pacing import Pacer
 from airflow_provider_yandex_vision.search.progress import Counts, Progress
+from airflow_provider_yandex_vision.vision.models import CopyMatch, CopySearchResult, PreparedImage, Status
 
 MATCH = CopyMatch("", "", "", "", 1, "")
+
+
+def prepared(size: int) -> PreparedImage:
+    return PreparedImage("memory://a", b"x" * size, "", size, "image/png", None)
 
 
 class Time:
@@ -41,7 +43,7 @@ def counts() -> Counts:
         for _ in range(times):
             counts.add_result(CopySearchResult("memory://a", status, 1 if status == "found" else None))
     for _ in range(25):
-        counts.add_request(100_000)
+        counts.add_request([prepared(60_000), prepared(40_000)], throttled=False)
     return counts
 
 
@@ -50,7 +52,7 @@ def progress(counts: Counts, pacer: Pacer, time: Time) -> Progress:
     return Progress(counts, pacer, clock=time.clock)
 
 
-def test_results_are_counted_by_status_with_their_copies_and_matches() -> None:
+def test_results_are_counted_by_status() -> None:
     counts = Counts()
     counts.add_result(CopySearchResult("memory://a", "found", 1300, (MATCH, MATCH)))
     counts.add_result(CopySearchResult("memory://b", "none", 0))
@@ -59,17 +61,14 @@ def test_results_are_counted_by_status_with_their_copies_and_matches() -> None:
     assert (counts.copies, counts.matches) == (1300, 2)
 
 
-@pytest.mark.parametrize("add", [lambda counts: counts.add_request(1), Counts.add_throttle])
-def test_threads_lose_no_count(add: Callable[[Counts], None]) -> None:
+def test_requests_are_counted_with_their_bytes() -> None:
     counts = Counts()
-    with ThreadPoolExecutor(8) as pool:
-        for _ in range(2000):
-            pool.submit(add, counts)
-    assert max(counts.requests, counts.throttles) == 2000
-    assert counts.bytes_sent == counts.requests
+    counts.add_request([prepared(70), prepared(30)], throttled=False)
+    counts.add_request([prepared(1)], throttled=True)
+    assert (counts.requests, counts.bytes_sent, counts.throttles) == (2, 101, 1)
 
 
-def test_a_line_says_how_far_it_is_and_how_long_it_takes(progress: Progress, time: Time) -> None:
+def test_line_tells_progress_rate_and_time_left(progress: Progress, time: Time) -> None:
     progress.total = 1200
     time.now += 20
     assert progress.line() == (
@@ -77,23 +76,23 @@ def test_a_line_says_how_far_it_is_and_how_long_it_takes(progress: Progress, tim
     )
 
 
-def test_a_line_promises_nothing_while_the_total_is_unknown(progress: Progress, time: Time) -> None:
+def test_line_has_no_time_left_while_the_total_is_unknown(progress: Progress, time: Time) -> None:
     time.now += 20
     assert progress.line() == "200 images, 10.0/s, 25 requests, 2 failed, 3 rejected, 2.5 MB sent"
 
 
-def test_the_first_line_divides_nothing_by_zero(progress: Progress) -> None:
+def test_first_line_has_no_division_by_zero(progress: Progress) -> None:
     progress.total = 1200
     assert progress.line().startswith("200 of 1,200 images, 0.0/s")
 
 
-def test_a_throttled_search_says_when_it_goes_on(progress: Progress, pacer: Pacer, time: Time) -> None:
+def test_throttled_search_says_when_it_continues(progress: Progress, pacer: Pacer, time: Time) -> None:
     pacer.throttled(pacer.wait(), 40.0)
     assert "throttled: next request at " in progress.line()
     assert progress.line().endswith(f" UTC, in {pacer.pause_left:.0f} s")
 
 
-def test_a_line_is_written_every_ten_seconds(progress: Progress, time: Time, caplog: pytest.LogCaptureFixture) -> None:
+def test_line_is_logged_every_ten_seconds(progress: Progress, time: Time, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     for _ in range(100):
         time.now += 0.5
@@ -101,7 +100,7 @@ def test_a_line_is_written_every_ten_seconds(progress: Progress, time: Time, cap
     assert len(caplog.messages) == 5
 
 
-def test_the_last_line_says_how_long_it_took(progress: Progress, time: Time, caplog: pytest.LogCaptureFixture) -> None:
+def test_last_line_says_how_long_it_took(progress: Progress, time: Time, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     progress.total = 200
     time.now += 3725

@@ -1,106 +1,58 @@
 from __future__ import annotations
 
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from functools import partial
-from itertools import count
+from collections.abc import Iterable, Iterator
 from queue import SimpleQueue
-from types import FrameType
 from typing import Any
 
 import pytest
 
-from airflow_provider_yandex_vision.search.prepare import PreparedImage, Limits
-from airflow_provider_yandex_vision.vision.errors import ImageUnreadableError
-from airflow_provider_yandex_vision.vision.models import Image
-from airflow_provider_yandex_vision.search.pacing import Clock
-from airflow_provider_yandex_vision.search.reading import ASSUMED_BYTES, Budget, Reader, Stopped, held_bytes
+from airflow_provider_yandex_vision.search.reading import ASSUMED_BYTES, Held, Listed, Read, Reading, held_bytes
+from airflow_provider_yandex_vision.search.settings import Settings
+from airflow_provider_yandex_vision.vision import Image, ImageUnreadableError, PreparedImage
 from tests.support.pictures import image, images
 
 SECONDS = 5.0
 
 
-class Reading:
-    """A reader and everything it had to say."""
+class Harness:
+    """A :class:`Reading` and the one thread that uses it."""
 
-    def __init__(
-        self, source: Iterator[Image], budget: Budget, readers: int = 3, clock: Clock = time.monotonic
-    ) -> None:
-        self.read: SimpleQueue[tuple[Image, Any]] = SimpleQueue()
-        self.ended: SimpleQueue[tuple[int, Exception | None]] = SimpleQueue()
-        self.crashed: SimpleQueue[BaseException] = SimpleQueue()
-        self.reader = Reader(
-            source,
-            budget,
-            limits=Limits(),
-            convert=None,
-            readers=readers,
-            on_image=lambda image, outcome: self.read.put((image, outcome)),
-            on_end=lambda count, error: self.ended.put((count, error)),
-            on_crash=self.crashed.put,
-            clock=clock,
-        )
-        self.reader.start()
+    def __init__(self, source: Iterable[Image], clock: Any = lambda: 0.0, **given: Any) -> None:
+        self.outcomes: SimpleQueue[Any] = SimpleQueue()
+        self.reading = Reading(source, self.prepare, Settings(**given), self.outcomes, clock)
+        self.read: list[Read] = []
+        self.error: BaseException | None = None
+
+    @staticmethod
+    def prepare(image: Image) -> PreparedImage:
+        content = image.read()
+        return PreparedImage(image.uri, b"", image.uri, len(content), "image/png", None)
+
+    def run(self, *, reads: int | None = None) -> None:
+        """Until everything is read or, with ``reads``, that many images are."""
+        self.reading.start_jobs()
+        while not self.reading.exhausted and (reads is None or len(self.read) < reads):
+            match self.outcomes.get(timeout=SECONDS):
+                case Image() as image:
+                    self.reading.take_image(image)
+                case Listed() as listed:
+                    self.reading.take_listed(listed)
+                    self.error = listed.error
+                case Read() as read:
+                    self.reading.take_read(read)
+                    self.read.append(read)
+                    if reads is None:
+                        self.release(read)
+            self.reading.start_jobs()
+
+    def release(self, read: Read) -> None:
+        self.reading.held.images -= 1
+        self.reading.held.bytes -= read.outcome.size if isinstance(read.outcome, PreparedImage) else 0
 
     def stop(self) -> None:
-        self.reader.stop()
-        for thread in self.reader.threads:
-            thread.join(SECONDS)
-        assert not any(thread.is_alive() for thread in self.reader.threads)
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-
-
-def begin(call: Callable[..., None], *args: Any) -> Future[None]:
-    """Call in a thread that keeps no test from ending, should it wait for ever."""
-    done: Future[None] = Future()
-
-    def run() -> None:
-        try:
-            call(*args)
-        except Exception as error:
-            done.set_exception(error)
-        else:
-            done.set_result(None)
-
-    threading.Thread(target=run, daemon=True).start()
-    return done
-
-
-def interrupted(moment: int, call: Callable[[], None]) -> bool:
-    """Call, with an exception as of a signal at a moment of those when Python looks for one: as a function begins,
-    and after a call of one in C. :return: False where it was over before."""
-
-    def count_down(frame: FrameType, event: str, _arg: object) -> None:
-        nonlocal moment
-        if frame.f_code.co_filename in files and event in ("call", "c_return"):
-            moment -= 1
-        if not moment:
-            sys.setprofile(None)
-            raise KeyboardInterrupt
-
-    files = (Budget.release.__code__.co_filename, threading.__file__)  # and not those of a finalizer
-    profile = sys.getprofile()
-    sys.setprofile(count_down)
-    try:
-        call()
-    except KeyboardInterrupt:
-        return True
-    finally:
-        sys.setprofile(profile)
-    return False
-
-
-def plenty() -> Budget:
-    return Budget(1000, 10**9)
+        for workers in (self.reading.listers, self.reading.readers):
+            workers.close()
+            assert workers.join(SECONDS)
 
 
 def raising(error: BaseException) -> Image:
@@ -110,95 +62,17 @@ def raising(error: BaseException) -> Image:
     return Image("memory://bad", read)
 
 
-class TestBudget:
-    @pytest.mark.parametrize(
-        ("budget", "held"), [(Budget(2, 10**9), [1, 1]), (Budget(100, 1000), [600, 400])], ids=["images", "bytes"]
-    )
-    def test_lets_in_no_more_than_fits(self, budget: Budget, held: list[int]) -> None:
-        for size in held:
-            begin(budget.acquire, size).result(SECONDS)
-        waiting = begin(budget.acquire, 100)
-        eventually(lambda: budget.exhausted)
-        assert not waiting.done()
-        budget.release(images=1, size=held[0])
-        waiting.result(SECONDS)
-        assert not budget.exhausted
-
-    def test_lets_in_one_image_however_large(self) -> None:
-        begin(Budget(1, 10).acquire, 1000).result(SECONDS)
-
-    def test_takes_more_where_an_image_turned_out_larger(self) -> None:
-        budget = Budget(100, 1000)
-        budget.acquire(100)
-        budget.release(size=100 - 950)
-        waiting = begin(budget.acquire, 100)
-        eventually(lambda: budget.exhausted)
-        assert not waiting.done()
-        budget.release(images=1, size=950)
-        waiting.result(SECONDS)
-
-    def test_wakes_whoever_waits_only_when_there_is_room_for_several(self) -> None:
-        budget = Budget(16, 10**9)
-        for _ in range(16):
-            budget.acquire(1)
-        waiting = begin(budget.acquire, 1)
-        eventually(lambda: budget.exhausted)
-        budget.release(images=1, size=1)
-        time.sleep(0.05)
-        assert not waiting.done()
-        budget.release(images=1, size=1)
-        waiting.result(SECONDS)
-
-    def test_once_closed_lets_nobody_in_and_nobody_wait(self) -> None:
-        budget = Budget(1, 10)
-        budget.acquire(1)
-        waiting = [begin(budget.acquire, 1) for _ in range(2)]
-        eventually(lambda: budget.exhausted)
-        budget.close()
-        assert all(isinstance(one.exception(SECONDS), Stopped) for one in waiting)
-        with pytest.raises(Stopped):
-            budget.acquire(0)
-
-    def test_a_signal_at_any_moment_of_a_release_leaves_nobody_waiting(self) -> None:
-        for moment in count(1):
-            budget = Budget(1, 10)
-            budget.acquire(1)
-            waiting = begin(budget.acquire, 1)
-            eventually(partial(getattr, budget, "exhausted"))
-            if not interrupted(moment, partial(budget.release, images=1, size=1)):
-                break
-            budget.close()
-            assert isinstance(waiting.exception(SECONDS), Stopped | None)
-        assert moment > 3
+def test_every_image_is_read_once() -> None:
+    harness = Harness(images(50))
+    harness.run()
+    assert sorted(read.image.uri for read in harness.read) == sorted(f"memory://{number}" for number in range(50))
+    assert harness.reading.listed == 50
+    assert (harness.reading.held.images, harness.reading.held.bytes) == (0, 0)
+    harness.stop()
 
 
-def test_a_signal_that_stops_a_reader_just_as_it_starts_another_stops_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    reading = Reading(images(0), plenty())
-    start = threading.Thread.start
-
-    def signalled(thread: threading.Thread) -> None:
-        if thread.name.startswith("vision-"):
-            reading.reader.stop()
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", signalled)
-    begin(reading.reader.widen).result(SECONDS)
-    assert len(reading.reader.threads) == 3
-    eventually(lambda: not any(thread.is_alive() for thread in reading.reader.threads))
-
-
-def test_every_image_is_read_once_and_the_end_is_told() -> None:
-    reading = Reading(images(50), plenty())
-    assert reading.ended.get(timeout=SECONDS) == (50, None)
-    read = [reading.read.get(timeout=SECONDS) for _ in range(50)]
-    assert {image.uri for image, _ in read} == {f"memory://{number}" for number in range(50)}
-    assert all(isinstance(outcome, PreparedImage) and outcome.image is image for image, outcome in read)
-    assert reading.reader.handed_out == 50
-    reading.stop()
-
-
-@pytest.mark.parametrize(("seconds", "readers"), [(0.001, 1), (0.1, 5)])
-def test_slow_reads_get_help_from_more_readers_and_quick_ones_do_not(seconds: float, readers: int) -> None:
+@pytest.mark.parametrize(("seconds", "threads"), [(0.001, 1), (0.1, 5)])
+def test_slow_reads_get_more_threads_and_fast_ones_do_not(seconds: float, threads: int) -> None:
     now = 0.0
 
     def read() -> bytes:
@@ -206,89 +80,94 @@ def test_slow_reads_get_help_from_more_readers_and_quick_ones_do_not(seconds: fl
         now += seconds
         return b""
 
-    reading = Reading((Image(f"memory://{n}", read) for n in range(50)), plenty(), readers=5, clock=lambda: now)
-    for _ in range(50):
-        reading.read.get(timeout=SECONDS)
-    eventually(lambda: len(reading.reader.threads) == 1 + readers)
-    reading.stop()
+    source = (Image(f"memory://{number}", read, 1) for number in range(50))
+    harness = Harness(source, lambda: now, max_concurrent_reads=5)
+    harness.run()
+    assert len(harness.reading.readers) == threads
+    harness.stop()
 
 
-def test_an_image_that_cannot_be_read_costs_only_itself() -> None:
-    reading = Reading(iter([image("memory://a"), raising(OSError("no")), image("memory://b")]), plenty(), readers=1)
-    outcomes = {read.uri: outcome for read, outcome in (reading.read.get(timeout=SECONDS) for _ in range(3))}
-    assert isinstance(outcomes.pop("memory://bad"), ImageUnreadableError)
+def test_silence_gets_another_thread_only_while_a_read_is_pending() -> None:
+    harness = Harness(images(1))
+    harness.reading.take_silence()
+    assert len(harness.reading.readers) == 0
+    harness.run()
+    harness.stop()
+
+
+@pytest.mark.parametrize("error", [OSError("no"), ImageUnreadableError("gone"), SystemExit(1), KeyboardInterrupt()])
+def test_error_of_a_read_is_its_outcome(error: BaseException) -> None:
+    harness = Harness([image("memory://a"), raising(error), image("memory://b")], max_concurrent_reads=1)
+    harness.run()
+    outcomes = {read.image.uri: read.outcome for read in harness.read}
+    assert outcomes.pop("memory://bad") is error
     assert all(isinstance(outcome, PreparedImage) for outcome in outcomes.values())
-    reading.stop()
+    harness.stop()
 
 
-def test_images_are_listed_no_further_than_the_budget_goes() -> None:
-    listed = []
+@pytest.mark.parametrize("error", [PermissionError("no listing"), SystemExit(1)])
+def test_error_of_the_listing_comes_with_the_images_before_it(error: BaseException) -> None:
+    def listing() -> Iterator[Image]:
+        yield image("memory://a")
+        raise error
+
+    harness = Harness(listing())
+    harness.run()
+    assert harness.error is error
+    assert [read.image.uri for read in harness.read] == ["memory://a"]
+    harness.stop()
+
+
+@pytest.mark.parametrize(
+    ("size", "limits", "most"),
+    [(1, {"max_held_images": 4}, 4), (100, {"max_held_bytes": 400}, 4), (250, {"max_held_bytes": 400}, 2)],
+)
+def test_listing_stops_when_memory_is_full(size: int, limits: dict[str, int], most: int) -> None:
+    listed: list[int] = []
 
     def listing() -> Iterator[Image]:
         for number in range(100):
             listed.append(number)
-            yield image(f"memory://{number}")
+            yield Image(f"memory://{number}", lambda: b"x" * size, size)
 
-    budget = Budget(4, 10**9)
-    reading = Reading(listing(), budget)
-    for _ in range(4):
-        reading.read.get(timeout=SECONDS)
-    eventually(lambda: budget.exhausted)
-    assert len(listed) == 5
-    assert reading.reader.handed_out == 4
-    reading.stop()
-
-
-def test_an_error_of_the_listing_is_told_with_the_images_before_it() -> None:
-    def listing() -> Iterator[Image]:
-        yield image("memory://a")
-        raise PermissionError("no listing")
-
-    reading = Reading(listing(), plenty())
-    count, error = reading.ended.get(timeout=SECONDS)
-    assert (count, str(error)) == (1, "no listing")
-    reading.stop()
+    harness = Harness(listing(), **limits)
+    fits = min(most, 400 // size)
+    harness.run(reads=fits)
+    assert harness.reading.held.bytes <= 400
+    assert harness.reading.held.bytes == fits * size
+    while not harness.reading.idle:
+        outcome = harness.outcomes.get(timeout=SECONDS)
+        if isinstance(outcome, Image):
+            harness.reading.take_image(outcome)
+        else:
+            harness.reading.take_listed(outcome)
+        harness.reading.start_jobs()
+    assert len(listed) == most
+    assert not harness.reading.exhausted
+    harness.stop()
 
 
-@pytest.mark.parametrize("crash", [SystemExit(1), KeyboardInterrupt()])
-def test_a_crash_while_reading_is_told(crash: BaseException) -> None:
-    reading = Reading(iter([raising(crash)]), plenty(), readers=1)
-    assert reading.crashed.get(timeout=SECONDS) is crash
-    reading.stop()
+class TestHeld:
+    def test_image_fits_into_what_is_left(self) -> None:
+        held = Held(100, 1000)
+        held.bytes = 600
+        assert held.fits(400)
+        assert not held.fits(401)
 
+    def test_first_image_fits_however_large_it_is(self) -> None:
+        assert Held(1, 10).fits(1000)
 
-def test_a_crash_while_listing_is_told() -> None:
-    crash = SystemExit(1)
-
-    def listing() -> Iterator[Image]:
-        yield image("memory://a")
-        raise crash
-
-    reading = Reading(listing(), plenty())
-    assert reading.crashed.get(timeout=SECONDS) is crash
-    assert reading.ended.empty()
-    reading.stop()
-
-
-def test_a_stopped_reader_finishes_what_it_does_and_nothing_more() -> None:
-    begun, go_on = threading.Event(), threading.Event()
-    read = []
-
-    def slow() -> bytes:
-        read.append(1)
-        begun.set()
-        go_on.wait(SECONDS)
-        return b""
-
-    reading = Reading((Image(f"memory://{number}", slow) for number in range(10)), Budget(2, 10**9), readers=1)
-    assert begun.wait(SECONDS)
-    reading.reader.stop()
-    go_on.set()
-    reading.stop()
-    assert len(read) <= 2
-    assert reading.ended.empty()
+    @pytest.mark.parametrize(
+        ("images", "size", "room"), [(0, 0, (16, 800)), (14, 700, (2, 100)), (15, 0, (0, 0)), (1, 701, (0, 0))]
+    )
+    def test_there_is_no_room_before_there_is_room_for_several(
+        self, images: int, size: int, room: tuple[int, int]
+    ) -> None:
+        held = Held(16, 800)
+        held.images, held.bytes = images, size
+        assert held.room == room
 
 
 @pytest.mark.parametrize(("size", "held"), [(None, ASSUMED_BYTES), (0, 0), (7, 7)])
-def test_an_image_weighs_what_the_listing_says(size: int | None, held: int) -> None:
+def test_image_holds_the_bytes_that_the_listing_says(size: int | None, held: int) -> None:
     assert held_bytes(Image("memory://a", bytes, size)) == held

@@ -1,0 +1,183 @@
+"""What becomes of a batch: refused, failed, throttled, answered for some of its images only."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_yandex_vision.search.search import CopySearch
+from airflow_provider_yandex_vision.vision import (
+    AuthenticationError,
+    CopySearchResult,
+    InvalidRequestError,
+    PreparedImage,
+    ProtocolError,
+    ThrottledError,
+    UnavailableError,
+)
+from tests.search.fake_service import NONE, FakeService, consume, failed, search, search_threads, settings
+from tests.support.pictures import images
+
+
+class TestPoison:
+    @staticmethod
+    def refusing(*poison: str) -> FakeService:
+        def refuse(uris: list[str]) -> Exception | None:
+            return None if set(poison).isdisjoint(uris) else InvalidRequestError("bad image", http_status=400)
+
+        return FakeService(refuse=refuse)
+
+    def test_poisoned_image_among_8_costs_at_most_7_requests(self) -> None:
+        service = self.refusing("memory://5")
+        results = search(service, images(8))
+        assert [uri for uri, result in results.items() if result.status == "rejected"] == ["memory://5"]
+        assert results["memory://5"].error_message == "bad image"
+        assert len(service.batches) <= 7
+
+    def test_poisoned_image_among_80_costs_at_most_16_requests(self) -> None:
+        service = self.refusing("memory://33")
+        results = search(service, images(80))
+        assert sum(result.status == "none" for result in results.values()) == 79
+        assert len(service.batches) <= 16
+        assert set(service.answered.values()) == {1}
+
+    @given(count=st.integers(1, 24), numbers=st.sets(st.integers(0, 23)), window=st.integers(1, 4))
+    def test_poisoned_images_cost_only_themselves(self, count: int, numbers: set[int], window: int) -> None:
+        poison = {f"memory://{number}" for number in numbers if number < count}
+        service = self.refusing(*poison)
+        run = CopySearch(service, images(count), settings(max_concurrent_requests=window, linger=60.0))
+        watchdog = threading.Timer(5, run.close)
+        watchdog.start()
+        ended = sorted((result.uri, result.status) for result in run)
+        watchdog.cancel()
+        uris = sorted(f"memory://{number}" for number in range(count))
+        assert ended == [(uri, "rejected" if uri in poison else "none") for uri in uris]
+        assert set(service.answered.values()) <= {1}
+        assert len(service.batches) <= -(-count // 8) + 6 * len(poison)
+
+    def test_server_error_does_not_split_a_batch(self) -> None:
+        errors = iter([UnavailableError("down", http_status=500)])
+        service = FakeService(refuse=lambda uris: next(errors, None))
+        search(service, images(8))
+        assert [len(batch) for batch in service.batches] == [8, 8]
+
+    def test_service_that_refuses_everything_ends_the_search(self) -> None:
+        service = FakeService(refuse=lambda uris: InvalidRequestError("unknown field", http_status=400))
+        with pytest.raises(InvalidRequestError, match="unknown field"):
+            search(service, images(5000), max_held_images=100)
+
+
+class TestRetries:
+    @pytest.mark.parametrize(
+        "error", [UnavailableError("reset"), ProtocolError("cut short"), ThrottledError("slow down", retry_after=0)]
+    )
+    def test_transient_error_is_retried_until_it_passes(self, error: Exception) -> None:
+        errors = iter([error, error, error])
+        service = FakeService(refuse=lambda uris: next(errors, None))
+        assert {result.status for result in search(service, images(8)).values()} == {"none"}
+        assert len(service.batches) == 4
+
+    def test_last_failed_attempt_fails_only_its_batch(self) -> None:
+        def refuse(uris: list[str]) -> Exception | None:
+            return UnavailableError("boom", http_status=500) if "memory://3" in uris else None
+
+        service = FakeService(refuse=refuse)
+        results = search(service, images(80))
+        lost = {uri for uri, result in results.items() if result.status == "failed"}
+        assert len(lost) == 8
+        assert "memory://3" in lost
+        assert results["memory://3"].error_code == "HTTP_500"
+        assert sum("memory://3" in batch for batch in service.batches) == 6
+
+    def test_image_that_fails_in_a_good_reply_is_sent_again_alone(self) -> None:
+        errors = iter([failed("INTERNAL"), failed("UNAVAILABLE")])
+        service = FakeService(lambda uri: next(errors, NONE) if uri == "memory://3" else NONE)
+        results = search(service, images(8))
+        assert {result.status for result in results.values()} == {"none"}
+        assert service.batches[1:] == [["memory://3"], ["memory://3"]]
+
+    def test_quota_exceeded_in_a_good_reply_throttles_everything(self) -> None:
+        errors = iter([failed("RESOURCE_EXHAUSTED")] * 3)
+        service = FakeService(lambda uri: next(errors, NONE))
+        run = CopySearch(service, images(8), settings(), random=lambda: 0.0)
+        assert {result.status for result in run} == {"none"}
+        assert [len(batch) for batch in service.batches] == [8, 3]
+        assert run.counts.throttles == 1
+
+    def test_image_that_keeps_failing_gets_the_service_s_message(self) -> None:
+        service = FakeService(lambda uri: failed("INTERNAL", "out of luck") if uri == "memory://3" else NONE)
+        results = search(service, images(8))
+        assert results["memory://3"].error_message == "out of luck"
+        assert len(service.batches) == 6
+
+    def test_endless_throttling_is_bounded_in_time(self) -> None:
+        service = FakeService(refuse=lambda uris: ThrottledError("quota of the month", code="RESOURCE_EXHAUSTED"))
+        run = CopySearch(service, images(8), settings(max_retry_seconds=0.05), random=lambda: 0.0)
+        assert {result.error_code for result in run} == {"RESOURCE_EXHAUSTED"}
+
+    def test_batch_that_waits_for_a_retry_keeps_its_slot(self) -> None:
+        errors = iter([UnavailableError("down", retry_after=0.2)])
+        service = FakeService(refuse=lambda uris: next(errors, None))
+        search(service, images(32), max_concurrent_requests=1)
+        assert service.batches[0] == service.batches[1]
+
+    def test_requests_and_bytes_are_counted_with_their_retries(self) -> None:
+        errors = iter([UnavailableError("reset")])
+        run = CopySearch(FakeService(refuse=lambda uris: next(errors, None)), images(8), settings())
+        assert len(list(run)) == 8
+        assert run.counts.requests == 2
+        assert run.counts.bytes_sent % 2 == 0
+        assert run.counts.bytes_sent > 0
+
+
+class TestGivingUp:
+    def test_access_denied_ends_the_search_at_once(self) -> None:
+        service = FakeService(refuse=lambda uris: AuthenticationError("no such key", http_status=401))
+        with pytest.raises(AuthenticationError, match="no such key"):
+            search(service, images(10_000), max_concurrent_requests=2)
+        assert len(service.batches) <= 2
+        assert not search_threads()
+
+    def test_results_in_flight_are_delivered_before_the_error(self) -> None:
+        both_sent = threading.Barrier(2, timeout=10)
+
+        class OneRefused(FakeService):
+            def batch_analyze(self, images: Sequence[PreparedImage]) -> list[CopySearchResult]:
+                both_sent.wait()
+                if images[0].uri == "memory://0":
+                    raise AuthenticationError("revoked")
+                time.sleep(0.1)
+                return super().batch_analyze(images)
+
+        one_by_one = settings(max_concurrent_requests=2, max_concurrent_reads=1)
+        results, error = consume(CopySearch(OneRefused(), images(16), one_by_one))
+        assert isinstance(error, AuthenticationError)
+        assert len(results) == 8
+
+    def test_service_that_is_down_ends_the_search(self) -> None:
+        service = FakeService(refuse=lambda uris: UnavailableError("connection refused"))
+        with pytest.raises(UnavailableError, match="connection refused"):
+            search(service, images(10_000), max_concurrent_requests=2)
+        assert not search_threads()
+
+    @pytest.mark.parametrize("crash", [SystemExit(1), KeyboardInterrupt(), RuntimeError("a bug")])
+    def test_unforeseen_error_of_a_request_ends_the_search(self, crash: BaseException) -> None:
+        class Crashing(FakeService):
+            def batch_analyze(self, images: Sequence[PreparedImage]) -> list[CopySearchResult]:
+                raise crash
+
+        with pytest.raises(type(crash)) as caught:
+            search(Crashing(), images(100))
+        assert caught.value is crash
+        assert not search_threads()
+
+    def test_one_warning_speaks_for_all_during_an_outage(self, caplog: pytest.LogCaptureFixture) -> None:
+        service = FakeService(refuse=lambda uris: UnavailableError("connection refused"))
+        with pytest.raises(UnavailableError):
+            search(service, images(1000))
+        assert sum("connection refused" in record.message for record in caplog.records) == 1
