@@ -1,6 +1,6 @@
-"""`make demo`: the whole job in a real Airflow, and what came of it as a table for people.
+"""``make demo``: the whole job in a real Airflow, and its results as a table.
 
-An Airflow of its own lives below ``.airflow/``; nothing outside the checkout is touched.
+Everything is kept in ``.airflow/``, with an Airflow home separate from yours.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ ORDER BY image.status = 'rejected', image.copy_count IS NULL, image.copy_count D
 
 
 class DemoError(Exception):
-    """Something the person at the screen should read."""
+    """Shown to the user without a traceback."""
 
 
 def main() -> None:
     HOME.mkdir(exist_ok=True)
     LOG.write_text("")
     signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-    print(f"Airflow's own log goes to {LOG.relative_to(ROOT)}")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have background jobs ignore it
+    print(f"Airflow logs to {LOG.relative_to(ROOT)}")
     real_key = os.environ.get("YANDEX_VISION_API_KEY")
-    with step("Pictures"):
+    with step("Images"):
         images = _images()
     with contextlib.ExitStack() as running:
         if real_key:
-            print("Service        the real one, with YANDEX_VISION_API_KEY: searches are billed")
+            print("Service        the real one, since YANDEX_VISION_API_KEY is set: searches are billed")
             connection = {"conn_type": "yandex_vision", "password": real_key}
         else:
             url = running.enter_context(emulator())
@@ -91,7 +91,7 @@ def airflow_environment(connection: dict[str, str]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def emulator() -> Generator[str]:
-    """The emulator in a process of its own. :return: its URL."""
+    """Run the emulator in another process. :return: its URL."""
     print("Service        ", end="", flush=True)
     command = [sys.executable, "-m", "airflow_provider_yandex_vision.emulator"]
     command += ["--pages", str(HOME / "web"), "--port", "0", "--api-key", EMULATOR_KEY]
@@ -102,7 +102,7 @@ def emulator() -> Generator[str]:
         ready = process.stdout.readline().strip()
         if not ready:
             process.wait(timeout=10)
-            raise DemoError(f"the emulator did not start: {_last_line()}")
+            raise DemoError(f"emulator failed to start: {_last_line()}")
         print(ready, flush=True)
         yield next(word.rstrip(",") for word in ready.split() if word.startswith("http://"))
     finally:
@@ -111,7 +111,7 @@ def emulator() -> Generator[str]:
 
 
 def run(command: list[str], environment: dict[str, str]) -> None:
-    """Run to the end, its output into the log; it dies with us."""
+    """Run a command with its output in the log. The command is terminated if this process is."""
     with LOG.open("a") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
         try:
@@ -125,11 +125,11 @@ def run(command: list[str], environment: dict[str, str]) -> None:
 
 
 def show(images: str) -> None:
-    # Rows are told by their URI, which has no connection in it.
+    # URIs in the table have no connection id.
     prefix = re.sub("://[^@/]+@", "://", images.partition("*")[0])
     with contextlib.closing(sqlite3.connect(RESULTS)) as database:
         rows = database.execute(QUERY, (prefix,)).fetchall()
-    table = [("PICTURE", "COPIES", "BEST PAGE", "TITLE")]
+    table = [("IMAGE", "COPIES", "BEST PAGE", "TITLE")]
     for uri, status, copies, error, page, title in rows:
         name = uri.rpartition("/")[2]
         outcome = ("-", status, error) if copies is None else (str(copies), page or "-", title or "-")
@@ -137,12 +137,12 @@ def show(images: str) -> None:
     print()
     for row in table:
         print("  ".join(fit(text, width) for text, width in zip(row, (18, 6, 46, 44), strict=True)).rstrip())
-    print(f"\n{len(rows)} pictures; the rows are in {RESULTS.relative_to(ROOT)}, tables {TABLE} and {TABLE}_matches.")
-    print(_manifest())
+    print(f"\n{len(rows)} images; see {RESULTS.relative_to(ROOT)}, tables {TABLE} and {TABLE}_matches.")
+    print(_summary())
 
 
 def fit(text: str, width: int) -> str:
-    """Exactly so many columns wide; what comes from the web cannot steer the terminal."""
+    """Text padded or cut to a width in terminal columns, without control characters from the web."""
     text = "".join(letter if letter.isprintable() else " " for letter in text)
     columns = sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)
     if columns > width:
@@ -151,12 +151,12 @@ def fit(text: str, width: int) -> str:
 
 
 def _images() -> str:
-    pictures = HOME / "pictures"
-    command = [sys.executable, "demo/pictures.py", "--pictures", str(pictures), "--web", str(HOME / "web")]
+    images = HOME / "images"
+    command = [sys.executable, "demo/images.py", "--images", str(images), "--web", str(HOME / "web")]
     made = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
     yours = os.environ.get("IMAGES", "")
     print(yours or made.stdout.strip().splitlines()[-1], end="", flush=True)
-    return yours if "://" in yours else _folder_url(Path(yours or pictures))
+    return yours if "://" in yours else _folder_url(Path(yours or images))
 
 
 def _folder_url(path: Path) -> str:
@@ -172,22 +172,22 @@ def _airflow_version() -> str:
 
 def _last_error() -> str:
     errors = [line for line in LOG.read_text(errors="replace").splitlines() if "Error" in line or "Exception" in line]
-    return f"{errors[-1].strip()[:300] if errors else 'no reason given'}\nThe whole log: {LOG.relative_to(ROOT)}"
+    return f"{errors[-1].strip()[:300] if errors else 'no error in the log'}\nFull log: {LOG.relative_to(ROOT)}"
 
 
 def _last_line() -> str:
-    return (LOG.read_text(errors="replace").strip().splitlines() or ["no reason given"])[-1]
+    return (LOG.read_text(errors="replace").strip().splitlines() or ["no error in the log"])[-1]
 
 
-def _manifest() -> str:
-    """The last summary in the log, in words."""
+def _summary() -> str:
+    """The last summary in the log, as a sentence."""
     found = re.findall(r"Summary: (\{.*?\})", LOG.read_text(errors="replace"))
     if not found:
         return ""
     counts = ast.literal_eval(found[-1])
     parts = [f"{counts[name]} {name}" for name in ("found", "none", "rejected", "failed", "skipped", "duplicates")]
-    news = f"{counts['new_matches']} new pages; {counts['requests']} requests to the service"
-    return f"This run: {', '.join(parts)}; {news}."
+    parts.append(f"{counts['new_matches']} new pages")
+    return f"This run: {', '.join(parts)}; {counts['requests']} requests to the service."
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -198,6 +198,6 @@ if __name__ == "__main__":
     try:
         main()
     except DemoError as error:
-        sys.exit(f"\nThe demo stopped: {error}")
+        sys.exit(f"\nDemo failed: {error}")
     except KeyboardInterrupt:
         sys.exit("\nStopped.")

@@ -1,7 +1,7 @@
-"""Pictures for the demo, and a web that shows altered copies of some: ``demo/pictures.py --pictures DIR --web DIR``.
+"""Images for the demo, and a web with altered copies of some: ``demo/images.py --images DIR --web DIR``.
 
-The photographs come with scikit-image (https://scikit-image.org), inside its wheel. Running it again changes
-no file, so pictures that were searched keep their version.
+The photos are part of scikit-image's wheel (https://scikit-image.org). A second run changes no file, so images that
+were searched are unchanged.
 """
 
 # ruff: noqa: TID253
@@ -30,19 +30,19 @@ PHOTOS = {
     "retina.jpg": "retina.jpg",
     "rocket.jpg": "rocket.jpg",
 }
-"""Names in the demo, and in scikit-image."""
+"""Scikit-image's photos by their names in the demo."""
 
 
 @dataclass(frozen=True)
 class Copy:
-    """A copy that somebody put on the web.
+    """An altered copy on the web.
 
-    :param file: where: ``<site>/<path>/<picture>``.
+    :param file: ``<site>/<path>/<image>``.
     :param photo: name in scikit-image.
-    :param scale: 1 is the original's size.
-    :param cut: share of the width and the height cut off at every side.
-    :param quality: of the JPEG; a PNG has none.
-    :param mark: a watermark's text.
+    :param scale: of the width and the height.
+    :param cut: share of the width and the height cut off at each side.
+    :param quality: of a JPEG.
+    :param mark: text of a watermark.
     """
 
     file: str
@@ -84,21 +84,21 @@ WEB = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pictures", type=Path, required=True, metavar="DIR", help="where the pictures go")
-    parser.add_argument("--web", type=Path, required=True, metavar="DIR", help="where the copies go")
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder for the images")
+    parser.add_argument("--web", type=Path, required=True, metavar="DIR", help="folder for the copies")
     options = parser.parse_args()
-    pictures = make_pictures(options.pictures)
+    images = make_images(options.images)
     sites = len({copy.file.partition("/")[0] for copy in WEB})
     make_web(options.web)
-    print(f"{pictures} pictures, and a web of {len(WEB)} on {sites} sites")
+    print(f"{images} images, and a web of {len(WEB)} copies on {sites} sites")
 
 
-def make_pictures(folder: Path) -> int:
-    """The owner's pictures, as an owner's folder is: one twice, one cut short, one no picture. :return: how many."""
+def make_images(folder: Path) -> int:
+    """Write the owner's images; one is a duplicate, one is truncated, one is not an image. :return: their number."""
     contents = {name: _encode(_open(photo), name, quality=90) for name, photo in PHOTOS.items()}
     contents["cat-again.jpg"] = contents["cat.jpg"]
     contents["broken.jpg"] = contents["moon.jpg"][: len(contents["moon.jpg"]) // 2]
-    contents["notes.jpg"] = b"Not a picture, whatever its name says.\n"
+    contents["notes.jpg"] = b"Not an image, despite the name.\n"
     for name, content in contents.items():
         _write(folder / name, content)
     return len(contents)

@@ -9,7 +9,7 @@ import pytest
 from airflow_provider_yandex_vision.emulator.copies import UndecodableError, fingerprint
 from airflow_provider_yandex_vision.emulator.pages import index_pages
 
-SCRIPT = Path(__file__).parents[2] / "demo" / "pictures.py"
+SCRIPT = Path(__file__).parents[2] / "demo" / "images.py"
 
 COPIES = {
     "astronaut.jpg": 2,
@@ -29,31 +29,31 @@ COPIES = {
 
 
 def make(folder: Path) -> str:
-    command = [sys.executable, str(SCRIPT), "--pictures", str(folder / "pictures"), "--web", str(folder / "web")]
+    command = [sys.executable, str(SCRIPT), "--images", str(folder / "images"), "--web", str(folder / "web")]
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo")
-    assert make(folder) == "15 pictures, and a web of 17 on 9 sites\n"
+    assert make(folder) == "15 images, and a web of 17 copies on 9 sites\n"
     return folder
 
 
 def test_emulator_finds_the_copies_in_the_demo_web(demo: Path) -> None:
     index = index_pages(demo / "web")
-    pictures = {name: (demo / "pictures" / name).read_bytes() for name in COPIES}
-    assert {name: len(index.search(fingerprint(content))) for name, content in pictures.items()} == COPIES
+    images = {name: (demo / "images" / name).read_bytes() for name in COPIES}
+    assert {name: len(index.search(fingerprint(content))) for name, content in images.items()} == COPIES
 
 
 @pytest.mark.parametrize("name", ["notes.jpg", "broken.jpg"])
 def test_broken_files_are_undecodable(demo: Path, name: str) -> None:
     with pytest.raises(UndecodableError):
-        fingerprint((demo / "pictures" / name).read_bytes())
+        fingerprint((demo / "images" / name).read_bytes())
 
 
 def test_demo_has_no_other_files(demo: Path) -> None:
-    assert {file.name for file in (demo / "pictures").iterdir()} == {*COPIES, "notes.jpg", "broken.jpg"}
+    assert {file.name for file in (demo / "images").iterdir()} == {*COPIES, "notes.jpg", "broken.jpg"}
 
 
 def test_second_run_changes_no_file(demo: Path) -> None:
