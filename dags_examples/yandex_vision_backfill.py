@@ -1,11 +1,11 @@
-"""A catalogue that was never searched: a million pictures once, over as many workers as there are.
+"""Search a large archive once, with several workers.
 
-Use it for the first pass over a large archive. Each mapped task takes the pictures whose URI hashes to its shard; rate
-and window are those of all shards together, so the quota holds however many run at once. A task that is killed
-goes on where it stopped. Run it with ``plan_only`` first: it says how many requests and how long.
+Each mapped task searches the images whose URI hashes to its shard. ``requests_per_second`` and
+``max_concurrent_requests`` apply to all shards together. A task that is killed resumes where it stopped. Run it with
+``plan_only=True`` first to see how many requests it needs and how long they take.
 
-Connections: ``yandex_vision_default`` (the API key) and ``results_db`` (a database that takes several writers,
-such as PostgreSQL).
+Connections: ``yandex_vision_default`` (the API key) and ``results_db`` (a database with concurrent writers, such as
+PostgreSQL).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ with DAG(
 
     @task
     def total(summaries: Any) -> dict[str, int]:
-        """The shards' counts added up."""
+        """Add up the counts of the shards."""
         counts = list(summaries)
         names = ("images", "found", "none", "rejected", "failed", "skipped", "requests", "new_matches")
         return {name: sum(summary[name] for summary in counts) for name in names}

@@ -1,7 +1,7 @@
-"""May these new pictures be published, or are they somebody else's already?
+"""Publish new images only if the web does not show them yet.
 
-Use it for a few pictures whose answer decides what happens next: it goes through XCom, no database is needed.
-Trigger it with the pictures as parameter ``images``, or take another task's output.
+For a few images whose results decide what runs next. Results go through XCom, so no database is needed. Trigger it
+with the parameter ``images``, or pass the output of another task.
 
 Connection: ``yandex_vision_default`` (the API key).
 """
@@ -36,9 +36,9 @@ with DAG(
 
     @task
     def hold_back(summary: Any) -> list[str]:
-        """Name the pictures that the web has, with the page that shows each best."""
+        """The images that were found, each with its most relevant page."""
         return [
-            f"{result['uri']}: {result['matches'][0]['page_url'] if result['matches'] else 'no page named'}"
+            f"{result['uri']}: {result['matches'][0]['page_url'] if result['matches'] else 'no page listed'}"
             for result in summary["results"]
             if result["status"] == "found"
         ]

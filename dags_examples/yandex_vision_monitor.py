@@ -1,10 +1,7 @@
-"""Where are copies of my pictures, and which are new since last night?
+"""Search the same folder every night, and report pages that are new.
 
-Use it for pictures that stay: the same folder every night, rows in a table, and a report only when there is news.
-A picture that has not changed is searched again after a week, not every night.
-
-``yandex_vision_monitor`` searches, and announces new pages as an event of the asset ``picture_copies``;
-``yandex_vision_report`` is run by that event and lists them.
+An image that has not changed is searched again after a week. ``yandex_vision_monitor`` writes results to a table and,
+if there are new pages, updates the asset ``picture_copies``, which triggers ``yandex_vision_report`` to list them.
 
 Connections: ``yandex_vision_default`` (the API key) and ``results_db`` (any SQL database).
 """
@@ -48,14 +45,14 @@ with DAG(
     )
 
     @task.short_circuit
-    def is_news(summary: Any) -> bool:
+    def has_new_pages(summary: Any) -> bool:
         return bool(summary["new_matches"])
 
     @task(outlets=[COPIES])
     def announce(summary: Any, *, outlet_events: Any = None) -> None:
         outlet_events[COPIES].extra = {"new_matches": summary["new_matches"], "found": summary["found"]}
 
-    is_news(search.output) >> announce(search.output)
+    has_new_pages(search.output) >> announce(search.output)
 
 with DAG(
     "yandex_vision_report",

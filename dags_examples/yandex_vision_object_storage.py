@@ -1,12 +1,12 @@
-"""Pictures in a Yandex Object Storage bucket, results in a database.
+"""Search the images in a Yandex Object Storage bucket.
 
-Use it where pictures are in a bucket: keys are listed once, objects are read in parallel while others are searched.
-Formats that the service does not take are converted on the way.
+The bucket is listed once, and objects are read while others are searched. Formats that the service does not accept
+are converted.
 
-Connections: ``yandex_vision_default`` (the API key), ``results_db`` (any SQL database) and ``yandex_storage``
-of type ``aws``: a static key as login and password, and as extra
-``{"endpoint_url": "https://storage.yandexcloud.net", "region_name": "ru-central1"}``.
-Its Test button fails, since it asks a service that this storage does not have; reading works all the same.
+Connections: ``yandex_vision_default`` (the API key), ``results_db`` (any SQL database) and ``yandex_storage`` of type
+``aws``: a static access key as login and password, and the extra
+``{"endpoint_url": "https://storage.yandexcloud.net", "region_name": "ru-central1"}``. The Test button of that
+connection fails even if it works, because it calls AWS STS, which Yandex Cloud does not have.
 """
 
 from __future__ import annotations
