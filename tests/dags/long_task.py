@@ -1,4 +1,4 @@
-"""The long task as a DAG; each day has pictures of its own."""
+"""The long task as a DAG, with a folder of images per day."""
 
 from __future__ import annotations
 

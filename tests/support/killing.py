@@ -1,4 +1,4 @@
-"""A task that is killed while it searches, for tests and benchmarks."""
+"""A task that is killed during its search, for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.secrets import API_KEY
 
 WINDOW = 4
 PAID_TWICE_FOR_A_KILL = WINDOW * 8 + 64
-"""At most: the images under way, and those whose results were not committed yet."""
+"""At most: images in flight, and those whose results are not committed yet."""
 
 
 def make_many(folder: Path, count: int) -> None:
@@ -45,10 +45,10 @@ def search(folder: Path, url: str) -> None:
 
 
 def attempt(folder: Path, url: str, service: CountingService, kill_after: int | None) -> bool:
-    """Run an attempt in a process of its own.
+    """Run one attempt of the task in a child process.
 
-    :param kill_after: kill it as soon as the service has searched so many images more; None leaves it alone.
-    :return: whether it got to the end.
+    :param kill_after: kill it once the service has searched this many more images; None lets it finish.
+    :return: whether it finished.
     """
     before = service.images_billed
     child = os.fork()

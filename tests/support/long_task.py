@@ -1,4 +1,4 @@
-"""A long task in a process of its own: watched, stopped in the middle, run again; for tests and benchmarks."""
+"""A long task in a separate process: watched, stopped halfway, resumed. For tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from tests.support.pictures import png
 from tests.support.secrets import API_KEY
 from tests.support.watched_operator import TABLE, WINDOW, Ended, Held
 
-ROOT = Path(__file__).parents[1]
-DAGS = Path(__file__).parent / "dags"
+ROOT = Path(__file__).parents[2]
+DAGS = ROOT / "tests" / "dags"
 TIMEOUT = 2.0
 PAID_AGAIN_FOR_A_STOP = WINDOW * 8 + 64
-"""At most: the images under way, and those whose results were not committed yet."""
+"""At most: images in flight, and those whose results are not committed yet."""
 
 SIGNALS = {
     "execution_timeout": signal.SIGALRM,
     "on_kill() in another thread": signal.SIGUSR1,
     "SIGTERM": signal.SIGTERM,
 }
-"""What stops the task. Airflow handles the first and the last, :class:`.WatchedOperator` the other one."""
+"""Ways to stop the task. Airflow handles the first and the last, :class:`.WatchedOperator` the other one."""
 
 PATIENCE = 300.0
 
@@ -44,7 +44,7 @@ PATIENCE = 300.0
 class LongTask:
     """The process of the task.
 
-    :param home: has ``tmp``, where temporary files go, and whatever else belongs to the task.
+    :param home: folder of the task's files; its temporary files go to ``tmp`` in it.
     """
 
     home: Path
@@ -58,10 +58,10 @@ class LongTask:
         self.runs += 1
 
     def end(self) -> Ended:
-        """Wait until the run has ended."""
-        notes = self.home / "ended"
-        self.wait(lambda: notes.exists() and notes.read_text().count("\n") == self.runs)
-        at, by, before, after = json.loads(notes.read_text().splitlines()[-1])
+        """Wait for the end of the run."""
+        record = self.home / "ended"
+        self.wait(lambda: record.exists() and record.read_text().count("\n") == self.runs)
+        at, by, before, after = json.loads(record.read_text().splitlines()[-1])
         return Ended(at, by, Held(*before), Held(*after))
 
     def wait(self, condition: Callable[[], bool]) -> None:
@@ -76,10 +76,10 @@ class LongTask:
 
 
 class Stopped(NamedTuple):
-    """A run that was stopped, and resumed.
+    """A run that was stopped and resumed.
 
-    :param seconds: from the signal until ``execute()`` was over.
-    :param paid: images that the service had searched by then.
+    :param seconds: from the signal to the end of ``execute()``.
+    :param paid: images billed by then.
     :param paid_again: of these, how many the second attempt paid for again.
     """
 
@@ -91,9 +91,9 @@ class Stopped(NamedTuple):
 
 
 def stop_and_resume(task: LongTask, service: CountingService, name: str, number: signal.Signals, after: int) -> Stopped:
-    """Send the task a signal after so many images, and run it again.
+    """Send the task a signal after so many images, then run it again.
 
-    :param name: of a run that ``service`` does not know pictures of.
+    :param name: of a folder whose images ``service`` has not seen yet.
     """
     old = billed(service)
     task.begin(name)
@@ -117,10 +117,10 @@ def billed(service: CountingService) -> Counter[str]:
 def long_task(home: Path, url: str, *arguments: str, **environment: str) -> Iterator[LongTask]:
     """Start the process.
 
-    :param home: has the pictures.
+    :param home: folder with the folders of images.
     :param url: of the service.
     :param arguments: a folder of DAGs, if any.
-    :param environment: on top of what makes it run, with results in a SQLite file.
+    :param environment: further variables. By default results go to a SQLite file.
     """
     (home / "tmp").mkdir()
     vision = {"conn_type": "yandex_vision", "password": API_KEY, "host": url, "extra": {"timeout": TIMEOUT}}
@@ -146,7 +146,7 @@ def long_task(home: Path, url: str, *arguments: str, **environment: str) -> Iter
 
 
 def make_pictures(folder: Path, count: int) -> Path:
-    """As many pictures as asked, of other bytes in a folder of another name."""
+    """Distinct images; their bytes depend on the folder's name."""
     folder.mkdir()
     for number in range(count):
         (folder / f"{number:06}.png").write_bytes(png(f"{folder.name} {number}"))
@@ -154,7 +154,7 @@ def make_pictures(folder: Path, count: int) -> Path:
 
 
 def rows_about(folder: Path, url: str) -> Counter[bool]:
-    """How many of the pictures in the folder have a row in the database at ``url``, by whether it is true."""
+    """How many images of the folder have a row in the database, by whether the row is true."""
     pages: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
     engine = create_engine(url)
     with engine.connect() as connection:

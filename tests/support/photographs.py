@@ -1,4 +1,4 @@
-"""Real photographs (scikit-image's) as somebody's pictures, and copies of some as the web."""
+"""Real photographs from scikit-image as a user's images, and copies of some of them as the web."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PHOTOS = files("skimage") / "data"
 
 
 def make_web(folder: Path) -> Path:
-    """A web that shows the cat twice and the coffee once."""
+    """Copies of the cat on two sites and of the coffee on one."""
     from PIL import Image
 
     for name, sites in {"chelsea.png": ["cats.example", "news.example"], "coffee.png": ["cafe.example"]}.items():
@@ -21,7 +21,7 @@ def make_web(folder: Path) -> Path:
 
 
 def make_pictures(folder: Path) -> Path:
-    """A cat, its twin, a coffee, a rocket that nobody shows, and three files that are no use."""
+    """A cat, a duplicate of it, a coffee, a rocket without copies, and three bad files."""
     from PIL import Image
 
     folder.mkdir()

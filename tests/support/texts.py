@@ -1,4 +1,4 @@
-"""Text for property tests. In lists, since ``st.text`` would hardly ever draw the few letters that matter."""
+"""Text for property tests. ``st.text`` alone would hardly ever draw the few characters that matter."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 
 def text_with(parts: Sequence[str]) -> st.SearchStrategy[str]:
-    """Text of any letters, but of these letters or words above all."""
+    """Text of any characters, but mostly of these characters or words."""
     return st.lists(st.characters() | st.sampled_from(parts), max_size=12).map("".join)
 
 
 ANY_TEXT = text_with("a\0\ud83d\udc08\ufffd")
-"""Also what is no text: NUL and halves of a surrogate pair."""
+"""Includes NUL and lone surrogates."""
 
 FILE_NAMES = st.binary(min_size=1, max_size=12).map(lambda name: name.decode("utf-8", "surrogateescape"))
-"""As Python hands over names that are not UTF-8."""
+"""File names as Python decodes them, including those that are not UTF-8."""

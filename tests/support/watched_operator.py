@@ -1,7 +1,7 @@
-"""The operator as a long task, in a process that is watched from outside: see :mod:`tests.support.long_task`.
+"""The operator in a process that is watched from outside, see :mod:`tests.support.long_task`.
 
-``python -m tests.support.watched_operator`` is that process. It reads names of runs, one a line, and for each runs the operator
-over the folder of pictures of that name: bare, or as a task of Airflow's where a folder of DAGs is given.
+``python -m tests.support.watched_operator`` is that process. For each line on stdin it runs the operator over the
+folder of images of that name: directly or, given a folder of DAGs, as an Airflow task.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
-from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
 from airflow_provider_yandex_vision.operators.copy_search import YandexVisionCopySearchOperator
-from airflow_provider_yandex_vision.vision import RetryPolicy
+from airflow_provider_yandex_vision.operators.run import CopySearchRun, Parameters
+from airflow_provider_yandex_vision.results import TaskKey
 from tests.integration.run_dags import dags_of
 
 TABLE = "long_task"
@@ -33,24 +33,18 @@ WINDOW = 16
 
 
 class WatchedOperator(YandexVisionCopySearchOperator):
-    """Writes down what its process holds before a run and after it, however that ends.
+    """Records what its process holds before and after a run, however that ends.
 
-    SIGUSR1 has another thread call :meth:`on_kill`.
+    SIGUSR1 makes another thread call :meth:`on_kill`.
     """
-
-    @cached_property
-    def hook(self) -> YandexVisionHook:
-        """With a cut of its own for a ``Retry-After`` of hours: two minutes are long."""
-        hook = super().hook
-        hook.settings = replace(hook.settings, retries=RetryPolicy(max_retry_after=1.0))
-        return hook
 
     def execute(self, context: Any) -> dict[str, Any]:
         killer = threading.Thread(target=self.on_kill)
         signal.signal(signal.SIGUSR1, lambda *_: killer.start())
         before, ended_by = held(), None
         try:
-            return super().execute(context)
+            with patch("airflow_provider_yandex_vision.operators.run.CopySearchRun", impatient_run):
+                return super().execute(context)
         except BaseException as error:
             ended_by = type(error).__name__
             raise
@@ -58,21 +52,26 @@ class WatchedOperator(YandexVisionCopySearchOperator):
             ended = time.time()
             if killer.ident:
                 killer.join()
-            note(Ended(ended, ended_by, before, held()))
+            record(Ended(ended, ended_by, before, held()))
+
+
+def impatient_run(parameters: Parameters, task: TaskKey) -> CopySearchRun:
+    """A run that waits one second if the service asks it to wait for hours."""
+    return CopySearchRun(parameters, task, replace(parameters.settings, max_retry_after=1.0))
 
 
 class Held(NamedTuple):
-    """What a process holds: its threads, and what its file handles lead to."""
+    """What a process holds: its threads, and what its file descriptors refer to."""
 
     threads: list[str]
-    handles: list[str]
+    files: list[str]
 
 
 class Ended(NamedTuple):
-    """How a run went.
+    """How a run ended.
 
-    :param at: when ``execute()`` was over, in seconds since 1970.
-    :param by: the exception that it raised, if any.
+    :param at: end of ``execute()``, in seconds since 1970.
+    :param by: name of the exception, if any.
     """
 
     at: float
@@ -82,7 +81,7 @@ class Ended(NamedTuple):
 
     @property
     def left(self) -> list[str]:
-        """Threads and handles that were not there before, those of deleted files among them."""
+        """Threads and open files that were not there before."""
         return [
             name
             for before, after in zip(self.before, self.after, strict=True)
@@ -90,10 +89,10 @@ class Ended(NamedTuple):
         ]
 
 
-def operator(pictures: str) -> WatchedOperator:
+def operator(folder: str) -> WatchedOperator:
     return WatchedOperator(
         task_id="search",
-        images=f"file://{os.environ['LONG_TASK_HOME']}/{pictures}/",
+        images=f"file://{os.environ['LONG_TASK_HOME']}/{folder}/",
         table=TABLE,
         sql_conn_id="results_db",
         requests_per_second=1e6,
@@ -103,45 +102,45 @@ def operator(pictures: str) -> WatchedOperator:
 
 
 def held() -> Held:
-    handles = []
-    for number in os.listdir("/proc/self/fd"):
-        with suppress(FileNotFoundError):  # the one that the listing itself took
-            handles.append(os.readlink(f"/proc/self/fd/{number}").partition(":[")[0])
-    return Held(sorted(thread.name for thread in threading.enumerate()), sorted(handles))
+    files = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # the listing's own
+            files.append(os.readlink(f"/proc/self/fd/{descriptor}").partition(":[")[0])
+    return Held(sorted(thread.name for thread in threading.enumerate()), sorted(files))
 
 
-def note(ended: Ended) -> None:
-    with Path(os.environ["LONG_TASK_HOME"], "ended").open("a") as notes:
-        notes.write(f"{json.dumps(ended)}\n")
+def record(ended: Ended) -> None:
+    with Path(os.environ["LONG_TASK_HOME"], "ended").open("a") as file:
+        file.write(f"{json.dumps(ended)}\n")
 
 
-def run_bare(name: str) -> None:
+def run_directly(name: str) -> None:
     context: Any = {"ti": SimpleNamespace(dag_id="dag", run_id=name, task_id="search", map_index=-1)}
     operator(name).execute(context)
 
 
-def runs_of_dag(folder: Path) -> Callable[[str], None]:
+def runner_of_dag(folder: Path) -> Callable[[str], None]:
     from airflow.utils.db import initdb
 
     initdb()
     dag = dags_of(folder)["long_task"]
     dates = inspect.signature(dag.test).parameters.keys() & {"run_after", "logical_date", "execution_date"}
 
-    def run(day: str) -> None:
+    def run_dag(day: str) -> None:
         try:
             dag.test(**dict.fromkeys(dates, datetime.fromisoformat(day).replace(tzinfo=timezone.utc)))
         except BaseException as error:
-            # Before Airflow 3 it does not catch what ends a task.
+            # Airflow 2 does not catch what ends a task.
             if not type(error).__name__.startswith("AirflowTask"):
                 raise
 
-    return run
+    return run_dag
 
 
 def main() -> None:
-    run = runs_of_dag(Path(sys.argv[1])) if sys.argv[1:] else run_bare
+    run_one = runner_of_dag(Path(sys.argv[1])) if sys.argv[1:] else run_directly
     for line in sys.stdin:
-        run(line.strip())
+        run_one(line.strip())
 
 
 if __name__ == "__main__":
