@@ -15,13 +15,13 @@ MAX_CONVERTED_BYTES = 100_000_000
 """A larger file is not read into memory, whatever could be made of it."""
 
 SENT_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
-
-KNOWN_TYPES = {
+OTHER_TYPES = {
     b"GIF8": "image/gif",
     b"BM": "image/bmp",
     b"II*\0": "image/tiff",
     b"MM\0*": "image/tiff",
     b"%PDF": "application/pdf",
+    b"WEBP": "image/webp",
 }
 
 
@@ -89,18 +89,14 @@ def _check_type(content: bytes) -> str:
     for magic, mime_type in SENT_TYPES.items():
         if content.startswith(magic):
             return mime_type
-    kind = _known_type(content)
-    if kind:
-        raise ImageRejectedError(
-            f"the service accepts JPEG and PNG, this is {kind}; convert_images=True converts images", "UNSUPPORTED_TYPE"
-        )
+    head = content[8:16] if content.startswith(b"RIFF") else content[:8]
+    for magic, mime_type in OTHER_TYPES.items():
+        if head.startswith(magic):
+            raise ImageRejectedError(
+                f"the service accepts JPEG and PNG, this is {mime_type}; convert_images=True converts images",
+                "UNSUPPORTED_TYPE",
+            )
     raise ImageRejectedError("the file is not an image", "NOT_AN_IMAGE")
-
-
-def _known_type(content: bytes) -> str | None:
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return "image/webp"
-    return next((kind for magic, kind in KNOWN_TYPES.items() if content.startswith(magic)), None)
 
 
 def _check_pixels(content: bytes, settings: Settings) -> None:

@@ -6,15 +6,13 @@ import heapq
 from collections import deque
 from dataclasses import dataclass
 from itertools import count
-from typing import Generic, TypeAlias, TypeVar
+from typing import TypeAlias
 
 from airflow_provider_yandex_vision.search.pacing import Clock
 from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.vision.models import PreparedImage
 
 Batch: TypeAlias = "list[PreparedImage]"
-
-T = TypeVar("T")
 
 
 class Packer:
@@ -58,26 +56,26 @@ class Packer:
         self._open, self._open_bytes = [], 0
 
 
-class DelayQueue(Generic[T]):
-    """Items that wait until they are due."""
+class DelayQueue:
+    """Batches that wait until they are due."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._items: list[tuple[float, int, T]] = []
+        self._batches: list[tuple[float, int, Batch]] = []
         self._order = count()
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._batches)
 
     @property
     def next_due(self) -> float:
-        return self._items[0][0] if self._items else float("inf")
+        return self._batches[0][0] if self._batches else float("inf")
 
-    def add(self, item: T, delay: float) -> None:
-        heapq.heappush(self._items, (self._clock() + delay, next(self._order), item))
+    def add(self, batch: Batch, delay: float) -> None:
+        heapq.heappush(self._batches, (self._clock() + delay, next(self._order), batch))
 
-    def pop_due(self) -> T | None:
-        return heapq.heappop(self._items)[2] if self.next_due <= self._clock() else None
+    def pop_due(self) -> Batch | None:
+        return heapq.heappop(self._batches)[2] if self.next_due <= self._clock() else None
 
 
 @dataclass(slots=True)
@@ -86,56 +84,47 @@ class _Failures:
     count: int = 0
 
 
-class RetryQueue:
+class Retries:
     """Images that wait for another attempt, as often and as long as the settings allow.
 
-    A batch that failed as a whole goes again as it is; an image that failed in a good reply joins another batch.
+    ``whole`` batches failed as such and go again as they are; the images in ``parts`` failed in good replies, and each
+    joins another batch.
     """
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        self.batches: DelayQueue[Batch] = DelayQueue(clock)
-        self.images: DelayQueue[PreparedImage] = DelayQueue(clock)
+        self.whole = DelayQueue(clock)
+        self.parts = DelayQueue(clock)
         self._settings = settings
         self._clock = clock
         self._failures: dict[str, _Failures] = {}
 
     @property
     def next_due(self) -> float:
-        return min(self.batches.next_due, self.images.next_due)
+        return min(self.whole.next_due, self.parts.next_due)
 
-    def add_image(self, image: PreparedImage, *, throttled: bool) -> bool:
-        """:return: whether the image gets another attempt."""
-        failures = self._note(image, throttled)
-        if not self._allowed(failures):
-            return False
-        self.images.add(image, 0.0 if throttled else self._settings.backoff.delay(failures.count))
-        return True
-
-    def add_batch(self, batch: Batch, *, throttled: bool, retry_after: float | None) -> tuple[Batch, float]:
+    def add(
+        self, queue: DelayQueue, batch: Batch, *, throttled: bool, retry_after: float | None = None
+    ) -> tuple[Batch, float]:
         """
-        :param throttled: the pacer holds all requests back, so the batch has no delay of its own.
+        :param throttled: uses up no attempt and needs no delay, since the pacer holds all requests back.
         :param retry_after: seconds that the service asked to wait.
         :return: the images that get no other attempt, and the delay of the others in seconds.
         """
-        failures = [self._note(image, throttled) for image in batch]
-        again = [image for image, failed in zip(batch, failures, strict=True) if self._allowed(failed)]
-        delay = 0.0
+        now = self._clock()
+        given_up: Batch = []
+        again: Batch = []
+        delay = 0.0 if throttled else min(retry_after or 0.0, self._settings.max_retry_after)
+        for image in batch:
+            failures = self._failures.setdefault(image.sha256, _Failures(now + self._settings.max_retry_seconds))
+            failures.count += not throttled
+            allowed = failures.count < self._settings.max_attempts and now < failures.deadline
+            (again if allowed else given_up).append(image)
         if not throttled:
-            asked = min(retry_after or 0.0, self._settings.max_retry_after)
-            delay = max(asked, self._settings.backoff.delay(max(failed.count for failed in failures)))
+            delay = max(delay, self._settings.backoff.delay(max(self._failures[image.sha256].count for image in batch)))
         if again:
-            self.batches.add(again, delay)
-        return [image for image in batch if image not in again], delay
+            queue.add(again, delay)
+        return given_up, delay
 
     def forget(self, image: PreparedImage) -> None:
         """The image has its result."""
         self._failures.pop(image.sha256, None)
-
-    def _note(self, image: PreparedImage, throttled: bool) -> _Failures:
-        deadline = self._clock() + self._settings.max_retry_seconds
-        failures = self._failures.setdefault(image.sha256, _Failures(deadline))
-        failures.count += not throttled
-        return failures
-
-    def _allowed(self, failures: _Failures) -> bool:
-        return failures.count < self._settings.max_attempts and self._clock() < failures.deadline

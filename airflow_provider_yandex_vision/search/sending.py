@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from airflow_provider_yandex_vision.search.pacing import Clock, Pacer
 from airflow_provider_yandex_vision.search.progress import Counts
-from airflow_provider_yandex_vision.search.queues import Batch, Packer, RetryQueue
+from airflow_provider_yandex_vision.search.queues import Batch, Packer, Retries
 from airflow_provider_yandex_vision.search.service import Service
 from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.search.workers import Stop, Stopped, Workers
@@ -68,7 +68,7 @@ class Sending:
         self.in_flight = 0
         self.workers = Workers("send", settings.max_concurrent_requests, outcomes)
         self.packer = Packer(service.max_images_per_request, settings.max_request_bytes - service.envelope_bytes)
-        self.retries = RetryQueue(settings, clock)
+        self.retries = Retries(settings, clock)
         self._send = partial(_send, service, pacer)
         self._window = settings.max_concurrent_requests
         self._counts = counts
@@ -82,16 +82,17 @@ class Sending:
     @property
     def has_free_slot(self) -> bool:
         """A batch that waits for its next attempt keeps its slot, so a broken service is not flooded."""
-        return self.in_flight + len(self.retries.batches) < self._window
+        return self.in_flight + len(self.retries.whole) < self._window
 
     @property
     def idle(self) -> bool:
-        return not (self.in_flight or self.retries.batches or self.retries.images)
+        return not (self.in_flight or self.retries.whole or self.retries.parts)
 
     def start_retries(self) -> None:
-        while image := self.retries.images.pop_due():
-            self.packer.add(image)
-        while batch := self.retries.batches.pop_due():
+        while batch := self.retries.parts.pop_due():
+            for image in batch:
+                self.packer.add(image)
+        while batch := self.retries.whole.pop_due():
             self.submit(batch)
 
     def submit(self, batch: Batch) -> None:
@@ -129,7 +130,8 @@ class Sending:
     def _goes_again(self, image: PreparedImage, result: CopySearchResult) -> bool:
         if result.error_code not in RETRIED_CODES or self._stop.stopping:
             return False
-        return self.retries.add_image(image, throttled=result.error_code == THROTTLED_CODE)
+        given_up, _ = self.retries.add(self.retries.parts, [image], throttled=result.error_code == THROTTLED_CODE)
+        return not given_up
 
     def _take_refusal(self, batch: Batch, error: InvalidRequestError) -> Settled:
         """Halve a refused batch until the image at fault is alone."""
@@ -144,25 +146,21 @@ class Sending:
 
     def _take_failure(self, batch: Batch, error: TransientError) -> Settled:
         throttled = isinstance(error, ThrottledError)
-        lost, delay = self.retries.add_batch(batch, throttled=throttled, retry_after=error.retry_after)
+        lost, delay = self.retries.add(self.retries.whole, batch, throttled=throttled, retry_after=error.retry_after)
         if len(lost) == len(batch):
             self._lost_in_a_row += 1
             if self._lost_in_a_row >= LOST_BATCHES_MEAN_OUTAGE:
                 self._stop.drain(error)
-        elif not throttled:
-            self._warn("Request failed, retrying in %.1f s: %s", delay, error)
+        elif not throttled and self._clock() >= self._quiet_until:
+            # In an outage every request has the same to say.
+            self._quiet_until = self._clock() + SECONDS_BETWEEN_WARNINGS
+            log.warning("Request failed, retrying in %.1f s: %s", delay, error)
         return self._settle(lost, "failed", error)
 
     def _settle(self, batch: Batch, status: Status, error: ServiceError) -> Settled:
         code = error.code or (f"HTTP_{error.http_status}" if error.http_status else "NO_REPLY")
         now = self._now()
         return [(image, image.result(status, now, error_code=code, error_message=error.message)) for image in batch]
-
-    def _warn(self, line: str, *values: object) -> None:
-        """In an outage every request has the same to say; once in a while is enough."""
-        if self._clock() >= self._quiet_until:
-            self._quiet_until = self._clock() + SECONDS_BETWEEN_WARNINGS
-            log.warning(line, *values)
 
 
 def _send(service: Service, pacer: Pacer, batch: Batch) -> Sent:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_yandex_vision.search.pacing import Backoff
-from airflow_provider_yandex_vision.search.queues import Batch, DelayQueue, Packer, RetryQueue
+from airflow_provider_yandex_vision.search.queues import Batch, DelayQueue, Packer, Retries
 from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.vision.models import PreparedImage
 from airflow_provider_yandex_vision.vision.wire import ENVELOPE_BYTES, RequestBody, encode_image
@@ -123,53 +123,54 @@ def time() -> Time:
     return Time()
 
 
-def test_items_are_popped_when_due_and_in_order(time: Time) -> None:
-    queue: DelayQueue[str] = DelayQueue(time.clock)
-    for item, delay in [("late", 5.0), ("early", 1.0), ("also early", 1.0)]:
-        queue.add(item, delay)
+def test_batches_are_popped_when_due_and_in_order(time: Time) -> None:
+    queue = DelayQueue(time.clock)
+    late, early, also_early = ([prepared(1, number)] for number in range(3))
+    for batch, delay in [(late, 5.0), (early, 1.0), (also_early, 1.0)]:
+        queue.add(batch, delay)
     assert queue.pop_due() is None
     assert queue.next_due == 1001.0
     time.now += 1
-    assert [queue.pop_due() for _ in range(3)] == ["early", "also early", None]
+    assert [queue.pop_due() for _ in range(3)] == [early, also_early, None]
     assert len(queue) == 1
 
 
-class TestRetryQueue:
+class TestRetries:
     @pytest.fixture
-    def retries(self, time: Time) -> RetryQueue:
+    def retries(self, time: Time) -> Retries:
         backoff = Backoff(base=1.0, cap=30.0, random=lambda: 1.0)
-        return RetryQueue(
-            Settings(max_attempts=3, max_retry_seconds=60, max_retry_after=20, backoff=backoff), time.clock
-        )
+        return Retries(Settings(max_attempts=3, max_retry_seconds=60, max_retry_after=20, backoff=backoff), time.clock)
 
-    def test_image_is_retried_until_its_attempts_are_used_up(self, retries: RetryQueue) -> None:
-        assert [retries.add_image(prepared(100), throttled=False) for _ in range(3)] == [True, True, False]
-
-    def test_being_throttled_uses_up_no_attempt(self, retries: RetryQueue, time: Time) -> None:
-        assert all(retries.add_image(prepared(100), throttled=True) for _ in range(100))
-        time.now += 60
-        assert not retries.add_image(prepared(100), throttled=True)
-
-    def test_delay_grows_with_the_attempts(self, retries: RetryQueue) -> None:
+    def test_image_is_retried_until_its_attempts_are_used_up(self, retries: Retries) -> None:
         batch = [prepared(100)]
-        delays = [retries.add_batch(batch, throttled=False, retry_after=None)[1] for _ in range(2)]
+        given_up = [retries.add(retries.parts, batch, throttled=False)[0] for _ in range(3)]
+        assert given_up == [[], [], batch]
+
+    def test_being_throttled_uses_up_no_attempt(self, retries: Retries, time: Time) -> None:
+        batch = [prepared(100)]
+        assert all(retries.add(retries.whole, batch, throttled=True) == ([], 0.0) for _ in range(100))
+        time.now += 60
+        assert retries.add(retries.whole, batch, throttled=True)[0] == batch
+
+    def test_delay_grows_with_the_attempts(self, retries: Retries) -> None:
+        delays = [retries.add(retries.whole, [prepared(100)], throttled=False)[1] for _ in range(2)]
         assert delays == [1.0, 2.0]
 
     @pytest.mark.parametrize(("asked", "delay"), [(0.5, 1.0), (7.0, 7.0), (36_000.0, 20.0)])
-    def test_retry_after_is_honoured_up_to_a_cap(self, retries: RetryQueue, asked: float, delay: float) -> None:
-        assert retries.add_batch([prepared(100)], throttled=False, retry_after=asked) == ([], delay)
+    def test_retry_after_is_honoured_up_to_a_cap(self, retries: Retries, asked: float, delay: float) -> None:
+        assert retries.add(retries.whole, [prepared(100)], throttled=False, retry_after=asked) == ([], delay)
 
-    def test_images_of_a_batch_give_up_one_by_one(self, retries: RetryQueue, time: Time) -> None:
+    def test_images_of_a_batch_give_up_one_by_one(self, retries: Retries, time: Time) -> None:
         tired, fresh = prepared(100, 1), prepared(100, 2)
-        retries.add_image(tired, throttled=False)
-        retries.add_image(tired, throttled=False)
-        given_up, _ = retries.add_batch([tired, fresh], throttled=False, retry_after=None)
+        for _ in range(2):
+            retries.add(retries.parts, [tired], throttled=False)
+        given_up, _ = retries.add(retries.whole, [tired, fresh], throttled=False)
         assert given_up == [tired]
         time.now += 60
-        assert retries.batches.pop_due() == [fresh]
+        assert retries.whole.pop_due() == [fresh]
 
-    def test_image_with_a_result_starts_anew(self, retries: RetryQueue) -> None:
+    def test_image_with_a_result_starts_anew(self, retries: Retries) -> None:
         for _ in range(2):
-            retries.add_image(prepared(100), throttled=False)
+            retries.add(retries.parts, [prepared(100)], throttled=False)
         retries.forget(prepared(100))
-        assert retries.add_image(prepared(100), throttled=False)
+        assert retries.add(retries.parts, [prepared(100)], throttled=False)[0] == []
