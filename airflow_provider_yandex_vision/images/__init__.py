@@ -1,4 +1,4 @@
-"""Object storage made into images that can be searched."""
+"""Object storage as a stream of images to search."""
 
 from airflow_provider_yandex_vision.images.urls import list_images
 

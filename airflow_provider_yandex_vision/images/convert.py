@@ -1,10 +1,11 @@
-"""Pictures that the service does not take, made into JPEG that it does. Needs the extra ``pillow``."""
+"""Convert images that the service does not accept to JPEG. Needs the extra ``pillow``."""
 
 from __future__ import annotations
 
 import io
 import math
 import warnings
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_yandex_vision.search.prepare import SENT_TYPES
@@ -20,92 +21,83 @@ PNG_BIT_DEPTH_OFFSET = 24
 SHRINK_STEP = 0.8
 MAX_JPEG_SIDE = 65_500
 MAX_DECODED_PIXELS = 100_000_000
-"""A picture of more is taken for a decompression bomb: decoded it would fill the worker's memory."""
+"""A larger image is treated as a decompression bomb: decoding it would fill the worker's memory."""
 
 
 def require_pillow() -> None:
     """:raises ConfigurationError: Pillow is not installed."""
-    try:
-        import PIL  # noqa: F401 - only whether it is there
-    except ImportError as error:
-        raise ConfigurationError(
-            "convert_images needs Pillow: pip install 'airflow-provider-yandex-vision[pillow]'"
-        ) from error
+    if find_spec("PIL") is None:
+        raise ConfigurationError("convert_images needs Pillow: pip install 'airflow-provider-yandex-vision[pillow]'")
 
 
 def to_accepted(content: bytes, settings: Settings) -> bytes:
-    """Bytes that the service takes: the same ones where it takes them as they are.
+    """Bytes that the service accepts; the same ones if it accepts them, or if they are not an image.
 
-    WebP, TIFF, BMP, the first frame of a GIF, CMYK and 16-bit pictures become JPEG; what is over the limits is
-    scaled down until it fits. The EXIF orientation is applied, transparency becomes white.
+    WebP, TIFF, BMP, the first frame of a GIF, CMYK and 16-bit images become JPEG. Images over the limits are scaled
+    down until they fit. The EXIF orientation is applied, and transparency becomes white.
 
-    :raises ImageRejectedError: not a picture, broken, or a decompression bomb.
+    :raises ImageRejectedError: the image is broken, or a decompression bomb.
     """
-    import PIL
     from PIL import Image as Pillow
-    from PIL import ImageOps
+    from PIL import ImageOps, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
-            # Pillow only warns of pictures between its own limit and twice that; ours is checked below.
+            # Pillow only warns about images between its own limit and twice that.
             warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
-            picture = Pillow.open(io.BytesIO(content), formats=FORMATS)
-            if picture.width * picture.height > MAX_DECODED_PIXELS:
-                raise ImageRejectedError(
-                    f"{picture.width}x{picture.height} pixels are taken for a decompression bomb", "DECOMPRESSION_BOMB"
-                )
-            if _is_accepted(content, picture, settings):
+            image = Pillow.open(io.BytesIO(content), formats=FORMATS)
+            if image.width * image.height > MAX_DECODED_PIXELS:
+                raise Pillow.DecompressionBombError(f"{image.width}x{image.height} pixels")
+            if _is_accepted(content, image, settings):
                 return content
-            return _fit(_flatten(ImageOps.exif_transpose(picture)), settings)
+            return _fit(_flatten(ImageOps.exif_transpose(image)), settings)
     except ImageRejectedError:
         raise
-    except PIL.UnidentifiedImageError:
+    except UnidentifiedImageError:
         return content
     except Pillow.DecompressionBombError as error:
-        raise ImageRejectedError("the picture is taken for a decompression bomb", "DECOMPRESSION_BOMB") from error
+        raise ImageRejectedError(f"treated as a decompression bomb: {error}", "DECOMPRESSION_BOMB") from error
     except Exception as error:
-        reason = f"the picture is broken: {type(error).__name__}: {error}"[:500]
-        raise ImageRejectedError(reason, "BROKEN_IMAGE") from error
+        raise ImageRejectedError(f"broken image: {type(error).__name__}: {error}"[:500], "BROKEN_IMAGE") from error
 
 
-def _is_accepted(content: bytes, picture: Pillow.Image, settings: Settings) -> bool:
-    sixteen_bit_png = picture.format == "PNG" and content[PNG_BIT_DEPTH_OFFSET] == 16
+def _is_accepted(content: bytes, image: Pillow.Image, settings: Settings) -> bool:
     return (
         any(content.startswith(magic) for magic in SENT_TYPES)
-        and not sixteen_bit_png
-        and picture.mode in ("RGB", "RGBA", "L", "LA", "P", "1")
+        and not (image.format == "PNG" and content[PNG_BIT_DEPTH_OFFSET] == 16)
+        and image.mode in ("RGB", "RGBA", "L", "LA", "P", "1")
         and len(content) <= settings.max_image_bytes
-        and picture.width * picture.height <= settings.max_pixels
+        and image.width * image.height <= settings.max_pixels
     )
 
 
-def _flatten(picture: Pillow.Image) -> Pillow.Image:
+def _flatten(image: Pillow.Image) -> Pillow.Image:
     from PIL import Image as Pillow
 
-    if picture.mode.startswith(("I", "F")):
-        return _to_8_bits(picture)
-    if "A" in picture.mode or "transparency" in picture.info:
-        white = Pillow.new("RGBA", picture.size, "white")
-        return Pillow.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
-    return picture.convert("RGB")
+    if image.mode.startswith(("I", "F")):
+        return _to_8_bits(image)
+    if "A" in image.mode or "transparency" in image.info:
+        white = Pillow.new("RGBA", image.size, "white")
+        return Pillow.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")
 
 
-def _to_8_bits(picture: Pillow.Image) -> Pillow.Image:
-    """Scale the values: Pillow's own conversion cuts off whatever is over 255."""
-    values = picture.convert("F")
+def _to_8_bits(image: Pillow.Image) -> Pillow.Image:
+    """Scale the values: Pillow's own conversion clips those over 255."""
+    values = image.convert("F")
     highest: Any = values.getextrema()[1]
     scale = 255 / (65535 if highest > 255 else 255)
     return values.point(lambda value: value * scale).convert("L").convert("RGB")
 
 
-def _fit(picture: Pillow.Image, settings: Settings) -> bytes:
-    # A side never gets below 1, however thin the picture: the other one must fit without its help.
+def _fit(image: Pillow.Image, settings: Settings) -> bytes:
+    # No side gets shorter than 1 pixel, so in a thin image the long side alone must meet the limits.
     longest = min(settings.max_pixels, MAX_JPEG_SIDE)
-    scale = min(1.0, math.sqrt(settings.max_pixels / (picture.width * picture.height)), longest / max(picture.size))
+    scale = min(1.0, math.sqrt(settings.max_pixels / (image.width * image.height)), longest / max(image.size))
     while True:
-        size = (max(1, int(picture.width * scale)), max(1, int(picture.height * scale)))
+        size = (max(1, int(image.width * scale)), max(1, int(image.height * scale)))
         content = io.BytesIO()
-        (picture.resize(size) if size != picture.size else picture).save(content, "JPEG", quality=QUALITY)
+        (image.resize(size) if size != image.size else image).save(content, "JPEG", quality=QUALITY)
         if content.tell() <= settings.max_image_bytes:
             return content.getvalue()
         if size == (1, 1):

@@ -1,23 +1,29 @@
-"""Names, sizes and versions of the files below a prefix, in the order of their names.
+"""Files of a storage: listed in the order of their names, and read.
 
-S3 is asked page by page: a bucket of millions of keys takes the memory of one page. Of other stores fsspec
-knows no pages, so their listing is held in memory.
+S3 is listed page by page, so a bucket of millions of keys takes the memory of one page. fsspec returns the listings
+of other stores whole.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from fsspec.utils import glob_translate
 
+from airflow_provider_yandex_vision.vision.errors import ImageUnreadableError
+from airflow_provider_yandex_vision.vision.models import Content
+
+MAX_READS = 3
+
 
 class File(NamedTuple):
     """One entry of a listing.
 
     :param name: as fsspec takes it, without protocol.
-    :param etag: version of the content; size and time of change where the store has none of its own.
+    :param etag: version of the content; size and modification time if the store has no etags.
     """
 
     name: str
@@ -26,45 +32,78 @@ class File(NamedTuple):
 
     @classmethod
     def of(cls, name: str, info: Mapping[str, Any]) -> File:
+        """:param info: as fsspec returns it."""
         size = None if info.get("size") is None else int(info["size"])
-        return cls(name, size, _etag(info))
+        etag = next((info[key] for key in ("ETag", "etag", "md5Hash") if info.get(key)), None)
+        if etag:
+            return cls(name, size, str(etag).strip('"'))
+        times = ("mtime", "LastModified", "last_modified", "created")
+        changed = next((info[key] for key in times if info.get(key)), None)
+        return cls(name, size, None if changed is None else f"{size}-{changed}")
 
 
 def files_below(fs: Any, path: str) -> Iterator[File]:
-    """All files of a directory, however deep, or the one file of that name."""
-    if not _is_s3(fs):
-        yield from _all_at_once(fs, fs.find(path, detail=True))
+    """All files of a directory and its subdirectories, or the one file of that name."""
+    if "s3" not in fs.protocol:
+        yield from _list_whole(fs, fs.find(path, detail=True))
         return
-    nothing = True
-    for file in _pages(fs, f"{path}/"):
-        nothing = False
-        yield file
-    if nothing and _is_file(info := fs.info(path)):
+    found = None
+    for found in _list_s3(fs, f"{path}/"):
+        yield found
+    if found is None and _is_file(info := fs.info(path)):
         yield File.of(path, info)
 
 
-def files_like(fs: Any, pattern: str) -> Iterator[File]:
-    """All files that match a pattern, in which only ``*`` and ``**`` mean more than themselves."""
+def files_matching(fs: Any, pattern: str) -> Iterator[File]:
+    """All files that match a glob, in which only ``*`` and ``**`` are wildcards."""
     glob = re.sub(r"[?\[]", r"[\g<0>]", pattern)
     prefix, _, rest = pattern.partition("*")
-    if not _is_s3(fs) or "/" not in prefix:
-        yield from _all_at_once(fs, fs.glob(glob, detail=True))
+    if "s3" not in fs.protocol or "/" not in prefix:
+        yield from _list_whole(fs, fs.glob(glob, detail=True))
         return
     matches = re.compile(glob_translate(glob)).match
-    for file in _pages(fs, prefix, delimiter="" if "/" in rest or "**" in pattern else "/"):
-        if matches(file.name):
-            yield file
+    delimiter = "" if "/" in rest or "**" in pattern else "/"
+    yield from (file for file in _list_s3(fs, prefix, delimiter) if matches(file.name))
 
 
-def _all_at_once(fs: Any, found: dict[str, Any]) -> Iterator[File]:
+def read_file(fs: Any, file: File) -> bytes:
+    """The content; with its etag, as :class:`Content`, if the file has changed since it was listed.
+
+    :raises ImageUnreadableError: the file keeps changing.
+    """
+    content: bytes = fs.cat_file(file.name)
+    for _ in range(MAX_READS):
+        if _is_version(content, fs, file):
+            return content
+        fs.invalidate_cache(file.name)
+        file = File.of(file.name, fs.info(file.name))
+        content = Content(fs.cat_file(file.name))
+        content.etag = file.etag
+    raise ImageUnreadableError("the file keeps changing while it is read", "CHANGING")
+
+
+def _is_version(content: bytes, fs: Any, file: File) -> bool:
+    """Whether the bytes are those of the listed version.
+
+    A remote store is not asked again: their size shows it, and the etag if it is an MD5 digest, as it usually is on S3.
+    """
+    if file.size not in (None, len(content)):
+        return False
+    if "file" in fs.protocol:
+        return File.of(file.name, fs.info(file.name)).etag == file.etag
+    has_digest = re.fullmatch("[0-9a-f]{32}", file.etag or "")
+    return not has_digest or hashlib.md5(content, usedforsecurity=False).hexdigest() == file.etag
+
+
+def _list_whole(fs: Any, found: dict[str, Any]) -> Iterator[File]:
     files = sorted(File.of(name, info) for name, info in found.items() if _is_file(info))
-    # What the backend says besides, and remembers, is many times as large: it must not stay for the whole run.
+    # What the backend returns and caches is many times larger, and must not stay for the whole run.
     found.clear()
     fs.invalidate_cache()
     yield from files
 
 
-def _pages(fs: Any, prefix: str, *, delimiter: str = "") -> Iterator[File]:
+def _list_s3(fs: Any, prefix: str, delimiter: str = "") -> Iterator[File]:
     bucket, _, key = prefix.partition("/")
     request = {"Bucket": bucket, "Prefix": key, "Delimiter": delimiter}
     while True:
@@ -78,18 +117,6 @@ def _pages(fs: Any, prefix: str, *, delimiter: str = "") -> Iterator[File]:
         request["ContinuationToken"] = page["NextContinuationToken"]
 
 
-def _is_s3(fs: Any) -> bool:
-    return "s3" in fs.protocol
-
-
 def _is_file(info: Mapping[str, Any]) -> bool:
-    """False for directories, and for the empty markers that stand for them in object stores."""
+    """False for directories, and for the empty objects that mark directories in object stores."""
     return info.get("type") == "file" and not (info.get("size") == 0 and str(info["name"]).endswith("/"))
-
-
-def _etag(info: Mapping[str, Any]) -> str | None:
-    etag = next((info[key] for key in ("ETag", "etag", "md5Hash") if info.get(key)), None)
-    if etag:
-        return str(etag).strip('"')
-    changed = next((info[key] for key in ("mtime", "LastModified", "last_modified", "created") if info.get(key)), None)
-    return f"{info['size']}-{changed}" if changed is not None else None

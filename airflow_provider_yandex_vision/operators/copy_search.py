@@ -1,21 +1,17 @@
-"""The operator: from images in object storage to copies on the web, in XCom or in a table.
-
-The scheduler and the workers parse DAGs all the time, so whatever only a run needs is imported by the run.
-"""
+"""The operator. DAGs are parsed all the time, so what only a run needs is imported by the run."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, Context
 
 from airflow_provider_yandex_vision.search import defaults
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_yandex_vision.operators.run import CopySearchRun
@@ -24,29 +20,39 @@ if TYPE_CHECKING:
 class YandexVisionCopySearchOperator(BaseOperator):
     """Find where copies of images are on the web.
 
-    Every image ends in exactly one result: ``found``, ``none``, ``rejected`` (the file is at fault) or ``failed``
-    (a later run may work). With a table, a retry continues where the last attempt stopped.
+    Every image ends in exactly one result:
 
-    :param images: URL of an image, a glob, a directory URL, a list of these, or another task's output: anything that
-        ObjectStoragePath opens, such as ``s3://conn@bucket/catalog/*.jpg``. (templated)
-    :param table: write results to this table and to ``<table>_matches``; None returns them through XCom. (templated)
-    :param sql_conn_id: connection of the database with the table. (templated)
+    - ``found`` or ``none``: Yandex Vision found copies, or none.
+    - ``rejected``: the file is at fault, for example not an image. Searching it again is pointless.
+    - ``failed``: the storage or the service gave up after all attempts. A later run may succeed.
+
+    A bad file never affects other files, and identical files are billed once. With ``table``, a retry skips the images
+    that earlier attempts finished. Wrong parameters or connections fail the task before anything is billed, and
+    without retries. The task returns a summary: counts and, without ``table``, the ``results``.
+
+    :param images: URL of an image, a directory or a glob (``*``, ``**``), a list of these, or another task's output, on
+        any storage that ObjectStoragePath opens: ``s3://conn@bucket/catalog/*.jpg``. A directory stands for its JPEG
+        and PNG files; in a list, its URL must end with a slash. (templated)
+    :param table: write one row per image to this table, and one per page that shows a copy to ``<table>_matches``.
+        None returns the results through XCom. (templated)
+    :param sql_conn_id: connection of the database with ``table``. (templated)
     :param create_table: create the tables if they are missing.
-    :param recheck_after: skip an image that has not changed and was searched within this time; None searches every
-        image in every run.
-    :param max_images: search at most this many in a run; the summary then says ``partial``.
-    :param plan_only: count what would be searched, and spend nothing.
-    :param shard: this task takes the images whose URI hashes to this number, counted from 0. (templated)
-    :param shards: number of tasks that share the images, the rate and the window. (templated)
-    :param fail_on_partial_error: fail the task if any image ended ``failed``; it always fails if all did.
-    :param requests_per_second: of all shards together; a starting point that adapts downwards if the service
-        throttles.
-    :param max_concurrent_requests: requests in flight at once, of all shards together.
-    :param max_image_bytes: larger files are ``rejected`` without being sent.
-    :param max_request_bytes: size of a request's body.
-    :param convert_images: make JPEG of images that the service does not accept, and scale down those that are too
-        large for it; needs the extra ``pillow``. Otherwise they are ``rejected``.
-    :param max_xcom_images: without a table, refuse more images than this before anything is paid.
+    :param recheck_after: skip images that were searched within this time and have not changed since; needs ``table``.
+        None searches every image in every run.
+    :param max_images: search at most this many images per run. The summary says ``partial`` if some are left for
+        another run; with ``table``, they come first in it.
+    :param plan_only: only count the images and requests, and estimate the time. Nothing is sent or billed.
+    :param shard: number of this task among ``shards``, from 0. Each image belongs to one shard, by the hash of its URI:
+        ``.partial(…, shards=8).expand(shard=list(range(8)))``. (templated)
+    :param shards: number of tasks that share the images, the rate and the concurrency. (templated)
+    :param fail_on_partial_error: fail the task if any image ``failed``. It always fails if all of them did.
+    :param requests_per_second: of all shards together; reduced automatically while the service throttles.
+    :param max_concurrent_requests: requests in flight, of all shards together.
+    :param max_image_bytes: reject larger files without sending them.
+    :param max_request_bytes: size of one request's body.
+    :param convert_images: convert images that the service does not accept to JPEG, and scale down those that are too
+        large, instead of rejecting them; needs the extra ``pillow``.
+    :param max_xcom_images: without ``table``, fail before anything is sent if there are more images than this.
     :param yandex_vision_conn_id: connection of type ``yandex_vision``. (templated)
     :param object_storage_conn_id: connection for image URLs that do not name one. (templated)
     """
@@ -107,24 +113,33 @@ class YandexVisionCopySearchOperator(BaseOperator):
         self._run: CopySearchRun | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Run the search.
+        """Search the images and return the summary.
 
-        :return: the summary: counts and, without a table, the results.
-        :raises AirflowFailException: a retry cannot help: wrong configuration, access denied, no images.
+        :raises AirflowFailException: a retry cannot help.
         :raises YandexVisionError: a retry may help.
         """
-        from airflow_provider_yandex_vision.operators.run import CopySearchRun, Parameters, task_key
-        from airflow_provider_yandex_vision.operators.summary import check_failed, counts_of
+        from airflow_provider_yandex_vision.operators.summary import check_failed
+        from airflow_provider_yandex_vision.vision.errors import AccessError, ConfigurationError
 
-        with self._failing_without_retry():
-            parameters = Parameters(**{name: getattr(self, name) for name in Parameters.names()})
-            self._run = CopySearchRun(parameters, task_key(context, self.task_id))
+        try:
+            self._run = self._new_run(context)
             summary = self._run.run()
-        if not self.plan_only:
-            for outlet in self.outlets or ():
-                context["outlet_events"][outlet].extra = counts_of(summary)
-            check_failed(summary, tolerate=not self.fail_on_partial_error)
+        except ConfigurationError as error:
+            raise AirflowFailException(str(error)) from error
+        except AccessError as error:
+            denied = f"access denied for connection {self.yandex_vision_conn_id!r}"
+            raise AirflowFailException(f"{denied}: check its API key, role, folder and host: {error}") from error
+        if self.plan_only:
+            return summary
+        counts = {name: value for name, value in summary.items() if name != "results"}  # these quote the web
+        for outlet in self.outlets or ():
+            context["outlet_events"][outlet].extra = counts
+        check_failed(summary, tolerate=not self.fail_on_partial_error)
         return summary
+
+    def on_kill(self) -> None:
+        if self._run:
+            self._run.stop()
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Inputs: what was listed. Outputs: the tables."""
@@ -132,21 +147,8 @@ class YandexVisionCopySearchOperator(BaseOperator):
 
         return lineage(self.images, self.object_storage_conn_id, self.table, self.sql_conn_id)
 
-    def on_kill(self) -> None:
-        if self._run:
-            self._run.stop()
+    def _new_run(self, context: Context) -> CopySearchRun:
+        from airflow_provider_yandex_vision.operators.run import CopySearchRun, Parameters, task_key
 
-    @contextmanager
-    def _failing_without_retry(self) -> Generator[None]:
-        """Spare the task its retries if they cannot help."""
-        from airflow_provider_yandex_vision.vision.errors import AccessError, ConfigurationError
-
-        try:
-            yield
-        except ConfigurationError as error:
-            raise AirflowFailException(str(error)) from error
-        except AccessError as error:
-            raise AirflowFailException(
-                f"access denied for connection {self.yandex_vision_conn_id!r}: check its API key, role, folder and "
-                f"host: {error}"
-            ) from error
+        parameters = Parameters(**{field.name: getattr(self, field.name) for field in fields(Parameters)})
+        return CopySearchRun(parameters, task_key(context, self.task_id))

@@ -1,4 +1,4 @@
-"""What a search read and wrote, for OpenLineage. Needs its provider; imported only by it."""
+"""What a search read and wrote, for OpenLineage. Needs its provider, which alone imports this."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_yandex_vision.images.storage import Location
-from airflow_provider_yandex_vision.images.urls import urls_of
+from airflow_provider_yandex_vision.images.urls import Location, urls_of
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -23,12 +22,12 @@ def lineage(images: Any, conn_id: str | None, table: str | None, sql_conn_id: st
     if table and sql_conn_id:
         namespace, database = _database(sql_conn_id)
         outputs = [Dataset(namespace, f"{database}{name}") for name in (table, f"{table}_matches")]
-    return OperatorLineage(inputs=[Dataset(namespace, name) for namespace, name in prefixes], outputs=outputs)
+    return OperatorLineage(inputs=[Dataset(*prefix) for prefix in prefixes], outputs=outputs)
 
 
 def _prefix(location: Location) -> tuple[str, str]:
-    """Namespace and name as OpenLineage's naming has them: ``s3://bucket`` and a key, ``file`` and a path."""
-    path = location.path.partition("*")[0] if location.is_pattern else location.path
+    """Namespace and name by OpenLineage's naming rules: ``s3://bucket`` and a key, or ``file`` and a path."""
+    path = location.path.partition("*")[0]
     if location.protocol == "file":
         return "file", path
     bucket, _, key = path.partition("/")
@@ -36,7 +35,7 @@ def _prefix(location: Location) -> tuple[str, str]:
 
 
 def _database(sql_conn_id: str) -> tuple[str, str]:
-    """Namespace of a database, and what comes before a table's name in it."""
+    """Namespace of a database, and the prefix of its table names."""
     connection: Any = BaseHook.get_connection(sql_conn_id)
     info = connection.get_hook().get_openlineage_database_info(connection)
     if info is None:

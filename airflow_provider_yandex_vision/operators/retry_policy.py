@@ -1,23 +1,21 @@
-"""A retry policy for tasks that search. Needs Airflow 3.3, which is the first to have ``retry_policy``."""
+"""A retry policy for tasks that use the service. Needs Airflow 3.3 or later."""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from airflow.providers.common.compat.sdk import Context
 from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 
 from airflow_provider_yandex_vision.vision.errors import AccessError, ConfigurationError, ServiceError
 
-if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
-
 
 class YandexVisionRetryPolicy(RetryPolicy):
-    """Waits as long as the service asked, and spares the retries that cannot help.
+    """Waits as long as the service asks, and fails at once if a retry cannot help.
 
-    Give it to the operator, or to any task that uses the hook: ``retry_policy=YandexVisionRetryPolicy()``. The
-    task's own ``retries`` and ``retry_delay`` hold for everything that the service said nothing about.
+    Pass it to the operator, or to any task that uses the hook: ``retry_policy=YandexVisionRetryPolicy()``. All other
+    errors are left to the task's own ``retries`` and ``retry_delay``.
     """
 
     def evaluate(
@@ -26,7 +24,7 @@ class YandexVisionRetryPolicy(RetryPolicy):
         if isinstance(exception, (ConfigurationError, AccessError)):
             return RetryDecision.fail(str(exception))
         if isinstance(exception, ServiceError) and exception.retry_after:
-            return RetryDecision.retry(timedelta(seconds=exception.retry_after), "as long as the service asked to wait")
+            return RetryDecision.retry(timedelta(seconds=exception.retry_after), "the service asked to wait this long")
         return RetryDecision.default()
 
     def serialize(self) -> dict[str, Any]:

@@ -16,10 +16,10 @@ STATUSES = ("found", "none", "rejected", "failed")
 def summary_of(counts: Counts, due: DueImages, table: str | None, seconds: float) -> dict[str, Any]:
     """Plain numbers, for XCom.
 
-    ``duplicates`` are images that got their answer without being searched, because the same content was; they count
-    in ``found`` or ``none`` as well. ``partial`` means that ``max_images`` left some images for another run.
+    ``duplicates`` got the answer for an image with the same content, and count as ``found`` or ``none`` as well.
+    ``partial`` means that ``max_images`` left images for another run.
 
-    :raises CountError: an image was lost or counted twice.
+    :raises CountError: an image was lost, or counted twice.
     """
     summary = {
         "images": due.listed,
@@ -39,13 +39,8 @@ def summary_of(counts: Counts, due: DueImages, table: str | None, seconds: float
     return summary
 
 
-def counts_of(summary: dict[str, Any]) -> dict[str, Any]:
-    """What may be shown anywhere: everything but the results, which quote the web."""
-    return {name: value for name, value in summary.items() if name != "results"}
-
-
 def count_metrics(counts: Counts) -> None:
-    """Add a search to the deployment's metrics, if they are on: ``yandex_vision.images.found`` and so on."""
+    """Add a search to Airflow's metrics: ``yandex_vision.images.found`` and so on."""
     for status in STATUSES:
         Stats.incr(f"yandex_vision.images.{status}", getattr(counts, status))
     for name in ("requests", "throttles", "bytes_sent"):
@@ -53,16 +48,11 @@ def count_metrics(counts: Counts) -> None:
 
 
 def check_failed(summary: dict[str, Any], *, tolerate: bool) -> None:
-    """
-    :param tolerate: accept failed images, unless all of them failed.
-    :raises FailedImagesError: more images ended ``failed`` than are accepted.
-    """
+    """:raises FailedImagesError: all images failed or, unless tolerated, some."""
     failed, searched = summary["failed"], sum(summary[status] for status in STATUSES)
     if failed and (not tolerate or failed == searched):
-        where = f"see the rows in {summary['table']}" if summary["table"] else _first_reason(summary)
-        raise FailedImagesError(f"{failed} of {searched} images failed; {where}")
-
-
-def _first_reason(summary: dict[str, Any]) -> str:
-    result = next(result for result in summary["results"] if result["status"] == "failed")
-    return f"{result['uri']}: {result['error_code']}: {result['error_message']}"
+        reason = f"see the rows in {summary['table']}"
+        if not summary["table"]:
+            first = next(result for result in summary["results"] if result["status"] == "failed")
+            reason = f"{first['uri']}: {first['error_code']}: {first['error_message']}"
+        raise FailedImagesError(f"{failed} of {searched} images failed; {reason}")
