@@ -1,4 +1,4 @@
-"""One ``batchAnalyze`` call: from prepared images to results, or an error of the package."""
+"""One ``batchAnalyze`` call: prepared images in, results or one of the package's errors out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from airflow_provider_yandex_vision.vision import wire
 from airflow_provider_yandex_vision.vision.errors import (
     AccessError,
     AuthenticationError,
-    FolderMismatchError,
     InvalidRequestError,
     PermissionDeniedError,
     ServiceError,
@@ -25,8 +24,6 @@ from airflow_provider_yandex_vision.vision.errors import (
 from airflow_provider_yandex_vision.vision.models import CopySearchResult, PreparedImage, clean, utc_now
 
 if TYPE_CHECKING:
-    import requests
-
     from airflow_provider_yandex_vision.vision.credentials import ApiKey
     from airflow_provider_yandex_vision.vision.transport import Reply
 
@@ -34,7 +31,7 @@ DEFAULT_HOST = "https://vision.api.cloud.yandex.net"
 PATH = "/vision/v1/batchAnalyze"
 MAX_MESSAGE_CHARACTERS = 500
 MAX_RETRY_AFTER = 24 * 60 * 60.0
-"""Seconds. A wait of thousands of years would be a date that Airflow's scheduler cannot represent."""
+"""Seconds. Airflow's scheduler cannot represent dates thousands of years ahead."""
 
 ERRORS: dict[int, type[ServiceError]] = {
     400: InvalidRequestError,
@@ -58,7 +55,7 @@ class VisionClient:
 
     max_images_per_request = wire.MAX_IMAGES_PER_REQUEST
     envelope_bytes = wire.ENVELOPE_BYTES
-    """Upper bound for what a request's body adds to the sizes of :meth:`encode`'s parts."""
+    encode = staticmethod(wire.encode_image)
 
     def __init__(
         self,
@@ -69,52 +66,46 @@ class VisionClient:
         timeout: float = 60.0,
         connect_timeout: float = 10.0,
         connections: int = 8,
-        session: requests.Session | None = None,
         now: Callable[[], datetime] = utc_now,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        # Importing requests takes longer than all the rest, and processes that only parse DAGs never need it.
+        # Importing requests takes longer than everything else, and processes that only parse DAGs never need it.
         from airflow_provider_yandex_vision.vision.transport import Transport
 
         self.host = host.rstrip("/")
         self._folder_id = folder_id
         self._now = now
-        timeouts = (connect_timeout, timeout)
-        self._transport = Transport(credentials, self.host + PATH, timeouts, connections, session, clock)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(host={self.host!r})"
-
-    @staticmethod
-    def encode(content: bytes, mime_type: str) -> bytes:
-        """An image as a request carries it, for :class:`PreparedImage`."""
-        return wire.encode_image(content, mime_type)
+        self._transport = Transport(credentials, self.host + PATH, (connect_timeout, timeout), connections, clock)
 
     def batch_analyze(self, images: Sequence[PreparedImage]) -> list[CopySearchResult]:
         """Search for copies of 1 to 8 images in one request.
 
-        :return: one result per image, in order. An image that the service cannot process is ``rejected``; one that it
-            could not search now is ``failed`` with the service's code.
-        :raises ServiceError: the request as a whole failed.
+        :return: one result per image, in order. An image that the service cannot process is ``rejected``; an image
+            that it could not search this time is ``failed``, with the service's code.
+        :raises ServiceError: the whole request failed.
         """
+        request_id = str(uuid.uuid4())
         body = wire.RequestBody([image.part for image in images], self._folder_id)
         try:
-            payload = self._post(body)
-            return wire.decode_reply(payload, images, self._now())
+            reply = self._transport.post(body, {"x-client-request-id": request_id})
+            if reply.status != 200:
+                raise self._error(reply)
+            return wire.decode_reply(reply.payload, images, self._now())
         except ServiceError as error:
+            error.request_id = error.request_id or request_id
             error.uris = tuple(image.uri for image in images)
             raise
 
     def check_access(self) -> None:
-        """Ask whether the service accepts the credentials, with a request that has no image and so costs nothing.
+        """Ask whether the service accepts the credentials, with a request that has no images and so costs nothing.
 
-        With good credentials the service is expected to call the request invalid, in its own words. The page of a
-        load balancer has no code and says nothing about the credentials.
+        With valid credentials the service is expected to reply that the request is invalid, with a code. A load
+        balancer's page has no code and says nothing about the credentials.
 
         :raises ServiceError: any other reply.
         """
         try:
-            wire.decode_reply(self._post(wire.RequestBody((), self._folder_id)), (), self._now())
+            self.batch_analyze(())
         except InvalidRequestError as error:
             if error.code is None:
                 raise
@@ -126,41 +117,26 @@ class VisionClient:
     def close(self) -> None:
         self._transport.close()
 
-    def _post(self, body: wire.RequestBody) -> bytes:
-        request_id = str(uuid.uuid4())
-        try:
-            reply = self._transport.post(body, {"x-client-request-id": request_id})
-        except UnavailableError as error:
-            raise UnavailableError(
-                f"no reply from {self.host}: {error.message}", http_status=error.http_status, request_id=request_id
-            ) from None
-        except ServiceError as error:
-            error.request_id = request_id
-            raise
-        if reply.status != 200:
-            raise self._error(reply, request_id)
-        return reply.payload
-
-    def _error(self, reply: Reply, request_id: str) -> ServiceError:
+    def _error(self, reply: Reply) -> ServiceError:
         code, words = wire.decode_error(reply.payload)
         message = (words or _plain_text(reply.payload) or "no explanation given")[:MAX_MESSAGE_CHARACTERS]
         kind = ERRORS.get(reply.status, UnavailableError if reply.status >= 500 else AccessError)
         if 300 <= reply.status < 400:
             message = "redirects are not followed; check the connection's host"
         if reply.status == 400 and "folder id" in message.lower():
-            kind, message = FolderMismatchError, f"{message}; clear folder_id in the connection"
+            kind, message = AccessError, f"{message}; clear folder_id in the connection"
         return kind(
             message,
             http_status=reply.status,
             code=code,
-            request_id=reply.headers.get("x-request-id", request_id),
+            request_id=reply.headers.get("x-request-id"),
             trace_id=reply.headers.get("x-server-trace-id"),
             retry_after=parse_retry_after(reply.headers.get("Retry-After"), self._now()),
         )
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds to wait according to a ``Retry-After`` header (RFC 9110), a day at most; None if it makes no sense."""
+    """Seconds to wait according to a ``Retry-After`` header (RFC 9110), at most a day; None if it is invalid."""
     if value is None:
         return None
     try:
@@ -175,6 +151,6 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
 
 
 def _plain_text(payload: bytes) -> str:
-    """The words of a reply that does not come from the service, such as a load balancer's HTML, on one line."""
+    """The text of a reply that does not come from the service, such as a load balancer's HTML, on one line."""
     text = re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", payload[:10_000].decode(errors="replace"))
     return clean(" ".join(text.split()))

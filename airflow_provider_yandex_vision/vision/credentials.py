@@ -14,17 +14,16 @@ if TYPE_CHECKING:
 class ApiKey:
     """The API key of a service account, sent as ``Authorization: Api-Key …``.
 
-    Passed to ``requests`` as ``auth``, so that ``~/.netrc`` cannot replace it.
+    ``requests`` gets it as ``auth``, so that ``~/.netrc`` cannot replace it.
 
-    :raises ConfigurationError: the key is empty or has characters that a header cannot carry. The HTTP library's own
-        error would print it.
+    :raises ConfigurationError: the key is empty, or a header cannot carry it; the HTTP library's error would print it.
     """
 
     def __init__(self, key: str) -> None:
         if not key:
             raise ConfigurationError("the API key is missing: put it into the password field")
         if not re.fullmatch("[!-~]+", key):
-            raise ConfigurationError("the API key contains characters that no key has: copy it again")
+            raise ConfigurationError("the API key contains invalid characters: copy it again")
         self._key = key
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
@@ -35,7 +34,7 @@ class ApiKey:
         return f"{type(self).__name__}(***)"
 
     def hide(self, text: AnyStr) -> AnyStr:
-        """The text without the key, in case something on the way echoes it."""
+        """The text without the key, in case a reply or an error echoes it."""
         if isinstance(text, str):
             return text.replace(self._key, "***")
         return text.replace(self._key.encode(), b"***")

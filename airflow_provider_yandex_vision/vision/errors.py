@@ -1,30 +1,26 @@
-"""Every error this package raises, in one tree.
+"""Every error that this package raises, in one tree.
 
 ::
 
     YandexVisionError
-    ├── ConfigurationError          an argument, a connection or a table is wrong; nothing was sent
-    │   ├── NoImagesError           the pattern matched nothing, the folder is empty or missing
-    │   ├── TooManyImagesError      more results than XCom should carry
-    │   └── TableError              the table is missing, of another shape, or cannot be made
-    ├── ImageError                  one image is at fault; it becomes that image's row
-    │   ├── ImageRejectedError      these bytes will never do: not an image, too large
-    │   └── ImageUnreadableError    the storage did not give the bytes; another time it may
-    ├── ServiceError                the service, or the way to it, answered with trouble
-    │   ├── AccessError             no retry and no other image helps
+    ├── ConfigurationError          a wrong argument, connection or table, or no images; nothing was sent
+    │   └── TableError              the results table is missing, has another shape, or cannot be created
+    ├── ImageError                  one image failed; it becomes that image's row
+    │   ├── ImageRejectedError      the content is at fault: not an image, too large
+    │   └── ImageUnreadableError    the storage did not return the content; a later attempt may work
+    ├── ServiceError                the service failed, or something on the way to it
+    │   ├── AccessError             no retry and no other image helps: wrong key, folder or host
     │   │   ├── AuthenticationError       the key is wrong
-    │   │   ├── PermissionDeniedError     the key is right, the role is missing
-    │   │   └── FolderMismatchError       folder_id belongs to somebody else
-    │   ├── InvalidRequestError     the request was refused: one image of it, or its size, is at fault
-    │   └── TransientError          trying again may work
+    │   │   └── PermissionDeniedError     the key is valid, the role is missing
+    │   ├── InvalidRequestError     the request was rejected: an image in it, or its size, is at fault
+    │   └── TransientError          a retry may work
     │       ├── ThrottledError            a rate or a quota was exceeded
-    │       ├── UnavailableError          no reply, or the service is in trouble
-    │       └── ProtocolError             a reply that does not say what the contract promises
-    └── RunError                    the run as a whole did not come out right
-        ├── DatabaseError           the database did not take the results, or give them back
-        ├── SearchStoppedError      the search was closed while its results were awaited
-        ├── FailedImagesError       images ended ``failed``, and the run was told to mind
-        └── CountError              rows and images do not add up: a defect of this package
+    │       ├── UnavailableError          no reply, or the service is down
+    │       └── ProtocolError             the reply breaks the contract
+    ├── DatabaseError               results could not be written or read
+    ├── SearchStoppedError          the search was stopped before it was complete
+    ├── FailedImagesError           too many images ended ``failed``
+    └── CountError                  images and rows do not add up: a bug in this package
 """
 
 from __future__ import annotations
@@ -32,43 +28,27 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-GRPC_CODES = {
-    1: "CANCELLED",
-    2: "UNKNOWN",
-    3: "INVALID_ARGUMENT",
-    4: "DEADLINE_EXCEEDED",
-    5: "NOT_FOUND",
-    6: "ALREADY_EXISTS",
-    7: "PERMISSION_DENIED",
-    8: "RESOURCE_EXHAUSTED",
-    9: "FAILED_PRECONDITION",
-    10: "ABORTED",
-    11: "OUT_OF_RANGE",
-    12: "UNIMPLEMENTED",
-    13: "INTERNAL",
-    14: "UNAVAILABLE",
-    15: "DATA_LOSS",
-    16: "UNAUTHENTICATED",
-}
-"""Names of the status codes the service uses at every level (``google/rpc/code.proto``)."""
+CODE_NAMES = """
+CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED RESOURCE_EXHAUSTED
+FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE DATA_LOSS UNAUTHENTICATED
+"""
+GRPC_CODES = dict(enumerate(CODE_NAMES.split(), start=1))
+"""Names of the service's status codes, as numbered in ``google/rpc/code.proto``."""
 
 SHOWN_IMAGES = 3
 
 _FOLD_MARKER = re.compile(r"(::|##\[)(end)?group(?=::|\])")
-"""Wherever it stands in a line, Airflow's log viewer takes it for its own."""
+"""Airflow's log viewer interprets it anywhere in a line."""
 
 
 def printable(text: str) -> str:
-    """Text of others made fit for a log: it stays in its line, moves no cursor and folds no lines away."""
+    """Untrusted text made safe for a log: it stays on one line, moves no cursor and folds no lines."""
     shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
     return _FOLD_MARKER.sub(r"\1\\\2group", shown)
 
 
 class YandexVisionError(Exception):
-    """Root of the tree: catch this to catch everything this package raises.
-
-    Its text is fit for a log, whoever's words are in it; ``message`` has them as they came.
-    """
+    """Root of the tree. Its text is safe to log; ``message`` is the original."""
 
     @property
     def message(self) -> str:
@@ -79,23 +59,15 @@ class YandexVisionError(Exception):
 
 
 class ConfigurationError(YandexVisionError, ValueError):
-    """An argument, a connection or a table is wrong. Nothing was sent, nothing was paid."""
-
-
-class NoImagesError(ConfigurationError):
-    """There is nothing to search: an empty folder, a missing one, a pattern without a match."""
-
-
-class TooManyImagesError(ConfigurationError):
-    """More images than may be returned through XCom; give a table."""
+    """Raised before anything is sent or billed."""
 
 
 class TableError(ConfigurationError):
-    """The results table is missing, has another shape, or cannot be created."""
+    """The results table cannot be used."""
 
 
 class ImageError(YandexVisionError):
-    """One image is at fault.
+    """One image failed.
 
     :param code: short constant for the ``error_code`` column, such as ``NOT_AN_IMAGE``.
     """
@@ -106,25 +78,25 @@ class ImageError(YandexVisionError):
 
 
 class ImageRejectedError(ImageError):
-    """The bytes themselves will never do; searching them again is pointless."""
+    """Searching the same bytes again is pointless."""
 
 
 class ImageUnreadableError(ImageError):
-    """The storage did not hand over the bytes."""
+    """The storage did not return the content."""
 
     def __init__(self, message: str, code: str = "UNREADABLE") -> None:
         super().__init__(message, code)
 
 
 class ServiceError(YandexVisionError):
-    """The service, or something on the way to it, answered with trouble.
+    """A request failed.
 
-    :param http_status: HTTP status of the reply; None where there was none.
+    :param http_status: of the reply; None if there was none.
     :param code: gRPC name of the service's own code, such as ``RESOURCE_EXHAUSTED``.
-    :param request_id: ``x-request-id`` of the reply, to quote to the vendor's support.
+    :param request_id: ``x-request-id`` of the reply, or else of the request, for the vendor's support.
     :param trace_id: ``x-server-trace-id`` of the reply.
-    :param retry_after: seconds the service asked to wait; None where it did not say.
-    :param uris: the images that the request carried.
+    :param retry_after: seconds the service asked to wait.
+    :param uris: images in the request.
     """
 
     def __init__(
@@ -147,19 +119,20 @@ class ServiceError(YandexVisionError):
         self.uris = tuple(uris)
 
     def __str__(self) -> str:
-        facts = [
-            f"HTTP {self.http_status}" if self.http_status else "",
-            self.code or "",
-            f"request id {self.request_id}" if self.request_id else "",
-            f"trace id {self.trace_id}" if self.trace_id else "",
-            f"images {_shorten(self.uris)}" if self.uris else "",
-        ]
-        known = ", ".join(fact for fact in facts if fact)
+        more = len(self.uris) - SHOWN_IMAGES
+        facts = {
+            "HTTP ": self.http_status,
+            "": self.code,
+            "request id ": self.request_id,
+            "trace id ": self.trace_id,
+            "images ": ", ".join(self.uris[:SHOWN_IMAGES]) + (f" and {more} more" if more > 0 else ""),
+        }
+        known = ", ".join(f"{name}{value}" for name, value in facts.items() if value)
         return printable(f"{self.message} ({known})" if known else self.message)
 
 
 class AccessError(ServiceError):
-    """The service will not serve this connection: its key, folder or host. No retry and no other image helps."""
+    """The service does not accept this connection."""
 
 
 class AuthenticationError(AccessError):
@@ -167,57 +140,43 @@ class AuthenticationError(AccessError):
 
 
 class PermissionDeniedError(AccessError):
-    """HTTP 403: the key is known, its service account lacks the role ``ai.vision.user``."""
-
-
-class FolderMismatchError(AccessError):
-    """HTTP 400 that is about ``folder_id``, not about an image."""
+    """HTTP 403: the service account lacks the role ``ai.vision.user``."""
 
 
 class InvalidRequestError(ServiceError):
-    """HTTP 400 or 413: one image of the request, or its size, is at fault."""
+    """HTTP 400 or 413."""
 
 
 class TransientError(ServiceError):
-    """Trying again may work."""
+    """A retry may work."""
 
 
 class ThrottledError(TransientError):
-    """HTTP 429 or code 8: more requests than the rate or the quota allows."""
+    """HTTP 429 or code 8."""
 
 
 class UnavailableError(TransientError):
-    """No connection, no reply in time, or an HTTP 5xx."""
+    """No connection, no reply in time, or HTTP 5xx."""
 
 
 class ProtocolError(TransientError):
-    """A reply that is not JSON, is cut short, or breaks the contract."""
+    """The reply is not JSON, is truncated, or breaks the contract."""
 
 
-class RunError(YandexVisionError):
-    """The run as a whole did not come out right."""
+class DatabaseError(YandexVisionError):
+    """Results could not be written or read. What was committed stays, so that another attempt can resume."""
 
 
-class DatabaseError(RunError):
-    """The database did not take the results, or does not give them back.
-
-    What was committed before stays, so that another attempt goes on from there.
-    """
+class SearchStoppedError(YandexVisionError):
+    """Another thread or a signal stopped the search."""
 
 
-class SearchStoppedError(RunError):
-    """The search was closed, by another thread or a signal, while its results were awaited."""
+class FailedImagesError(YandexVisionError):
+    """More images ended ``failed`` than the task accepts."""
 
 
-class FailedImagesError(RunError):
-    """Images ended ``failed``, and the run was told to mind."""
+class CountError(YandexVisionError):
+    """Images and rows do not add up."""
 
 
-class CountError(RunError):
-    """Rows and images do not add up: a defect of this package, never of the data."""
-
-
-def _shorten(uris: tuple[str, ...]) -> str:
-    shown = ", ".join(uris[:SHOWN_IMAGES])
-    rest = len(uris) - SHOWN_IMAGES
-    return f"{shown} and {rest} more" if rest > 0 else shown
+NoImagesError = TooManyImagesError = ConfigurationError

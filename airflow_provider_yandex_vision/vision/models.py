@@ -1,4 +1,4 @@
-"""An image, and what a search says about it."""
+"""Images, and the results of searching for copies of them."""
 
 from __future__ import annotations
 
@@ -13,21 +13,17 @@ Status: TypeAlias = Literal["found", "none", "rejected", "failed"]
 
 
 class Content(bytes):
-    """Bytes that know their version.
-
-    :attr:`Image.read` may return these instead of plain bytes if the storage tells which version was read.
-    That version then replaces the one from the listing.
-    """
+    """Bytes with the version that was read; :attr:`Image.read` may return these instead of plain bytes."""
 
     etag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A picture to search for. Its bytes are fetched only when they are needed.
+    """An image to search for.
 
     :param uri: identity; contains no connection id.
-    :param read: returns the bytes; called once, off the main thread.
+    :param read: returns the content; called once, off the main thread, when the image's turn comes.
     :param size: bytes, from the listing.
     :param etag: version of the content, from the listing.
     """
@@ -58,9 +54,9 @@ class CopyMatch:
 class CopySearchResult:
     """The outcome for one image.
 
-    ``found`` and ``none`` are answers. ``rejected`` means that the image itself is at fault and searching the same
-    bytes again is pointless; ``failed`` means that the service or the storage gave up, and that a later search may
-    work. ``copy_count`` can exceed ``len(matches)``: the service lists only the best few.
+    ``found`` and ``none`` are answers. ``rejected``: the image itself is at fault, and searching the same bytes again
+    is pointless. ``failed``: the service or the storage failed after every attempt, and a later search may work.
+    ``copy_count`` can exceed ``len(matches)``: the service lists only the best few.
     """
 
     uri: str
@@ -84,7 +80,7 @@ class CopySearchResult:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> CopySearchResult:
-        """Reverse of :meth:`to_dict`, except for text that was not clean."""
+        """Inverse of :meth:`to_dict`, except for text that was not clean."""
         matches = tuple(CopyMatch(**match) for match in plain["matches"])
         searched_at = plain["searched_at"] and datetime.fromisoformat(plain["searched_at"])
         return cls(**{**plain, "matches": matches, "searched_at": searched_at})
@@ -95,9 +91,8 @@ class PreparedImage:
     """An image that was read, checked and encoded for a request.
 
     :param part: the image as a request carries it.
-    :param sha256: of the stored bytes, in hex.
-    :param size: of the stored bytes.
-    :param mime_type: of the bytes in ``part``.
+    :param sha256: of the stored bytes, in hex; ``size`` is theirs too, even if ``part`` has a converted image.
+    :param mime_type: of the content in ``part``.
     :param etag: version that was read.
     """
 
@@ -109,20 +104,9 @@ class PreparedImage:
     etag: str | None
 
     def result(self, status: Status, searched_at: datetime, **answer: Any) -> CopySearchResult:
-        """The outcome for this image.
-
-        :param answer: fields of :class:`CopySearchResult` that depend on the answer.
-        """
-        return CopySearchResult(
-            uri=self.uri,
-            status=status,
-            sha256=self.sha256,
-            size=self.size,
-            etag=self.etag,
-            mime_type=self.mime_type,
-            searched_at=searched_at,
-            **answer,
-        )
+        """The outcome for this image; ``answer`` has the fields that only the service knows."""
+        image = {name: getattr(self, name) for name in ("uri", "sha256", "size", "etag", "mime_type")}
+        return CopySearchResult(**image, status=status, searched_at=searched_at, **answer)
 
     def copy_of(self, result: CopySearchResult) -> CopySearchResult:
         """The outcome for this image, given that of an image with the same content."""
@@ -134,14 +118,14 @@ def utc_now() -> datetime:
 
 
 def clean(text: str) -> str:
-    """Make text storable anywhere: NUL and lone surrogates become U+FFFD."""
+    """Text that any database can store: NUL and lone surrogates become U+FFFD."""
     if text.isascii() and "\0" not in text:
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").replace("\0", "\ufffd")
 
 
 def domain_of(url: str) -> str:
-    """Host of a URL in lower case, even if the scheme is missing; empty if there is none."""
+    """Host of a URL in lower case, with or without a scheme; empty if there is none."""
     has_scheme = re.match(r"([a-z][a-z0-9+.-]*:)?//", url, re.IGNORECASE)
     try:
         return urlsplit(url if has_scheme else f"//{url}").hostname or ""
@@ -150,5 +134,5 @@ def domain_of(url: str) -> str:
 
 
 def _values(record: CopyMatch | CopySearchResult) -> dict[str, Any]:
-    """Unlike ``dataclasses.asdict``, makes no deep copies: they would take half of a run's time."""
+    """``dataclasses.asdict`` without deep copies, which would take half of a run's time."""
     return {name: getattr(record, name) for name in record.__slots__}

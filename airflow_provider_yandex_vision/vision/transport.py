@@ -19,7 +19,7 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
-from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.exceptions import HTTPError
 
 from airflow_provider_yandex_vision.vision.credentials import ApiKey
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ProtocolError, UnavailableError
@@ -31,7 +31,7 @@ MAX_REPLY_BYTES_IN_MEMORY = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A complete reply, from which the credentials were removed."""
+    """A complete reply, with the credentials removed."""
 
     status: int
     headers: Mapping[str, str]
@@ -42,40 +42,31 @@ class Transport:
     """Posts to one URL over kept-alive connections. Safe to share between threads.
 
     :param timeouts: seconds to wait for a connection, and then for the whole reply.
-    :param connections: kept open at once; further requests wait for one.
-    :raises ConfigurationError: not a URL.
+    :param connections: open at once; further requests wait for one.
+    :raises ConfigurationError: the URL is invalid.
     """
 
     def __init__(
-        self,
-        credentials: ApiKey,
-        url: str,
-        timeouts: tuple[float, float],
-        connections: int,
-        session: requests.Session | None,
-        clock: Callable[[], float],
+        self, credentials: ApiKey, url: str, timeouts: tuple[float, float], connections: int, clock: Callable[[], float]
     ) -> None:
         self._credentials = credentials
         self._timeouts = timeouts
         self._clock = clock
         self._adapter = AbortableAdapter(connections)
-        self._session = session or requests.Session()
-        if session is None:
-            self._session.mount("https://", self._adapter)
-            self._session.mount("http://", self._adapter)
-        # Prepared once: for every request a session would read the environment and build everything again.
+        self._session = requests.Session()
+        self._session.mount("https://", self._adapter)
+        self._session.mount("http://", self._adapter)
+        # Prepared once: a session would read the environment and build everything again for every request.
         request = requests.Request("POST", url, headers={"Content-Type": "application/json"}, auth=credentials)
         try:
             self._request = self._session.prepare_request(request)
         except requests.RequestException as error:
             raise ConfigurationError(f"cannot send requests to {url}: {error}") from None
-        # A caller's session may bring its own certificates; it cannot turn verification off.
-        verify = self._session.verify or True
-        self._settings = self._session.merge_environment_settings(url, {}, stream=True, verify=verify, cert=None)
+        self._settings = self._session.merge_environment_settings(url, {}, stream=True, verify=None, cert=None)
 
     def post(self, body: RequestBody, headers: dict[str, str]) -> Reply:
         """
-        :raises UnavailableError: no reply, or not all of it.
+        :raises UnavailableError: there was no reply, or it was incomplete.
         :raises ProtocolError: the reply is too large.
         """
         deadline = self._clock() + sum(self._timeouts)
@@ -85,15 +76,13 @@ class Transport:
         hide = self._credentials.hide
         try:
             with self._session.send(request, timeout=self._timeouts, allow_redirects=False, **self._settings) as reply:
-                payload = self._read(reply, deadline)
+                payload = hide(self._read(reply, deadline))
+                reply_headers = CaseInsensitiveDict((name, hide(value)) for name, value in reply.headers.items())
+                return Reply(reply.status_code, reply_headers, payload)
         except (requests.RequestException, HTTPError, OSError) as error:
-            timed_out = isinstance(error, (requests.ReadTimeout, ReadTimeoutError))
-            reason = "timed out" if timed_out else hide(_root_cause(error))
-        else:
-            reply_headers = CaseInsensitiveDict((name, hide(value)) for name, value in reply.headers.items())
-            return Reply(reply.status_code, reply_headers, hide(payload))
-        # Raised out here it has no context: the library's own errors quote the reply, and that may contain the key.
-        raise UnavailableError(reason)
+            reason = hide(_root_cause(error))
+        # Raised here it has no context: the library's own errors quote the reply, which may contain the key.
+        raise UnavailableError(f"no reply from {self._request.url}: {reason}")
 
     def abort(self) -> None:
         """End the requests in flight; each raises :class:`UnavailableError` in its own thread."""
@@ -106,21 +95,20 @@ class Transport:
         """The reply's body, bounded in bytes (even if it is compressed) and in time (even if it drips)."""
         # Huge replies go to disk: once freed, their memory would stay with the allocator, for every thread.
         with SpooledTemporaryFile(MAX_REPLY_BYTES_IN_MEMORY) as payload:
-            # Not iter_content, which waits for a whole chunk, and so for ever if the reply drips.
+            # Not iter_content: it waits for a whole chunk, so for ever if the reply drips.
             while chunk := reply.raw.read1(64 * 1024, decode_content=True):
                 payload.write(chunk)
                 if payload.tell() > MAX_REPLY_BYTES:
-                    raise ProtocolError(
-                        f"the reply is larger than {MAX_REPLY_BYTES:,} bytes", http_status=reply.status_code
-                    )
+                    reason = f"the reply is larger than {MAX_REPLY_BYTES:,} bytes"
+                    raise ProtocolError(reason, http_status=reply.status_code)
                 if self._clock() > deadline:
-                    raise UnavailableError("the reply did not end in time", http_status=reply.status_code)
+                    raise TimeoutError("the reply did not end in time")
             payload.seek(0)
             return payload.read()
 
 
 class AbortableAdapter(HTTPAdapter):
-    """Keeps track of its connections, so that :meth:`abort` can end whatever waits on them."""
+    """Tracks its connections, so that :meth:`abort` can end whatever waits on them."""
 
     def __init__(self, connections: int) -> None:
         self._pools: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -134,12 +122,6 @@ class AbortableAdapter(HTTPAdapter):
             pool.ConnectionCls = partial(self._connect, pool.ConnectionCls)
             self._pools.add(pool)
         return pool
-
-    def _connect(self, connection_class: Any, **kwargs: Any) -> Any:
-        connection = connection_class(**kwargs)
-        with self._lock:
-            self._connections.add(connection)
-        return connection
 
     def close(self) -> None:
         """Close idle connections now. urllib3 keeps them until the last error that refers to their pool is gone."""
@@ -155,8 +137,14 @@ class AbortableAdapter(HTTPAdapter):
             sock = getattr(connection, "sock", None)
             if isinstance(sock, socket.socket):
                 with contextlib.suppress(OSError):
-                    # Not sock.shutdown: that of an SSL socket removes TLS under the thread that reads.
+                    # Not sock.shutdown: on an SSL socket it removes TLS while another thread reads.
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    def _connect(self, connection_class: Any, **kwargs: Any) -> Any:
+        connection = connection_class(**kwargs)
+        with self._lock:
+            self._connections.add(connection)
+        return connection
 
 
 def _root_cause(error: BaseException) -> str:

@@ -1,8 +1,7 @@
 """Requests and replies of ``batchAnalyze`` as JSON: the only module that knows their shape.
 
-The messages are ``BatchAnalyzeRequest`` and ``BatchAnalyzeResponse`` of the vendor's ``vision_service.proto`` and
-``image_copy_search.proto`` (in ``yandex/cloud/ai/vision/v1``), printed as protobuf's JSON. Whatever bytes a reply
-consists of, reading it gives either results or an error of the package.
+The messages are ``BatchAnalyzeRequest`` and ``BatchAnalyzeResponse`` (``yandex/cloud/ai/vision/v1`` in the vendor's
+protobufs) in protobuf's JSON mapping. Reading any bytes gives results or one of the package's errors.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import pybase64
 
@@ -34,6 +33,10 @@ BROKEN = "PROTOCOL"
 
 PIECE_BYTES = 512 * 1024
 INT64_MAX = 2**63 - 1
+
+MATCH_TEXTS = {"image_url": "imageUrl", "page_url": "pageUrl", "title": "title", "description": "description"}
+KINDS = {dict: "an object", list: "a list", str: "text", int: "a whole number"}
+T = TypeVar("T", dict[str, Any], list[Any], str, int)
 
 
 def encode_image(content: bytes, mime_type: str) -> bytes:
@@ -66,21 +69,21 @@ class RequestBody:
 def decode_reply(payload: bytes, images: Sequence[PreparedImage], searched_at: datetime) -> list[CopySearchResult]:
     """Read a ``BatchAnalyzeResponse``.
 
-    Nothing in a reply names an image: position is the only link. A reply of another length than the request is
-    therefore useless for all of its images.
+    Nothing in a reply names an image: position is the only link. So a reply whose length differs from the request's
+    is useless for all images.
 
-    :param images: those of the request, in its order.
-    :return: one result per image; an image whose part makes no sense is ``failed`` with code ``PROTOCOL``.
-    :raises ProtocolError: not JSON, another length, or nothing in it makes sense.
+    :param images: those of the request, in order.
+    :return: one result per image; an image whose part is invalid is ``failed`` with code ``PROTOCOL``.
+    :raises ProtocolError: not JSON, wrong length, or nothing in it is valid.
     """
     try:
         reply = json.loads(payload, object_pairs_hook=_unambiguous)
     except (ValueError, RecursionError):
         raise ProtocolError("the reply is not JSON") from None
-    replies = _list(_dict(reply, "reply").get("results"), "results")
+    replies = _field(_checked(reply, dict, "reply"), "results", list)
     if len(replies) != len(images):
         raise ProtocolError(f"the reply has {len(replies)} results for {len(images)} images")
-    results = [_decode_result(image, result, searched_at) for image, result in zip(images, replies, strict=True)]
+    results = [_decode_image(image, part, searched_at) for image, part in zip(images, replies, strict=True)]
     if results and all(result.error_code == BROKEN for result in results):
         raise ProtocolError(results[0].error_message or BROKEN)
     return results
@@ -89,110 +92,80 @@ def decode_reply(payload: bytes, images: Sequence[PreparedImage], searched_at: d
 def decode_error(payload: bytes) -> tuple[str | None, str | None]:
     """Code name and message of an error body, in any of the shapes seen at the vendor's hosts.
 
-    :return: ``(None, None)`` if the body cannot be understood.
+    :return: ``(None, None)`` if the body cannot be parsed.
     """
     try:
         body = json.loads(payload)
     except (ValueError, RecursionError):
-        return None, None
+        body = None
+    if isinstance(body, dict) and isinstance(body.get("error"), dict):
+        body = body["error"]
     if not isinstance(body, dict):
         return None, None
-    if isinstance(body.get("error"), dict):
-        body = body["error"]
     code = next((body[key] for key in ("code", "grpcCode", "error_code") if body.get(key)), None)
     message = next((body[key] for key in ("message", "error_message") if body.get(key)), None)
     name = GRPC_CODES.get(code, str(code)) if isinstance(code, int) else code
     return (clean(name) if isinstance(name, str) else None), (clean(message) if isinstance(message, str) else None)
 
 
-def _decode_result(image: PreparedImage, reply: Any, searched_at: datetime) -> CopySearchResult:
-    """A broken part of a reply costs one image: the other answers are paid for."""
+def _decode_image(image: PreparedImage, part: Any, searched_at: datetime) -> CopySearchResult:
+    """An invalid part of a reply costs one image: the other answers are paid for."""
     try:
-        return _decode_file(image, _dict(reply, "results[i]"), searched_at)
+        status, answer = _decode_answer(_checked(part, dict, "results[i]"))
     except ProtocolError as error:
-        return image.result("failed", searched_at, error_code=BROKEN, error_message=error.message)
+        status, answer = "failed", {"error_code": BROKEN, "error_message": error.message}
+    return image.result(status, searched_at, **answer)
 
 
-def _decode_file(image: PreparedImage, file: dict[str, Any], searched_at: datetime) -> CopySearchResult:
-    features = [_dict(feature, "results[i].results[j]") for feature in _list(file.get("results"), "results[i].results")]
+def _decode_answer(file: dict[str, Any]) -> tuple[Status, dict[str, Any]]:
+    features = [_checked(feature, dict, "results[i].results[j]") for feature in _field(file, "results", list)]
     for level in (file, *features):
-        code, message = _decode_status(level.get("error"))
+        error = _field(level, "error", dict)
+        code, message = _field(error, "code", int), _field(error, "message", str)
         if code or message:
-            return image.result(
-                "rejected" if code == 3 else "failed",
-                searched_at,
-                error_code=GRPC_CODES.get(code or 2, str(code)),
-                error_message=clean(message),
-            )
+            name = GRPC_CODES.get(code or 2, str(code))
+            return "rejected" if code == 3 else "failed", {"error_code": name, "error_message": clean(message)}
     for feature in features:
         if feature.get("imageCopySearch") is not None:
-            copy_count, matches = _decode_annotation(_dict(feature["imageCopySearch"], "imageCopySearch"))
-            status: Status = "found" if copy_count or matches else "none"
-            return image.result(status, searched_at, copy_count=copy_count, matches=matches)
+            annotation = _field(feature, "imageCopySearch", dict)
+            copy_count, matches = _decode_count(annotation), _decode_matches(annotation)
+            return "found" if copy_count or matches else "none", {"copy_count": copy_count, "matches": matches}
     raise ProtocolError("the reply has neither an annotation nor an error")
 
 
-def _decode_status(error: Any) -> tuple[int, str]:
-    """Code and message of a ``google.rpc.Status``; 0 and no message if there is no error."""
-    status = _dict({} if error is None else error, "error")
-    code, message = status.get("code") or 0, status.get("message") or ""
-    if isinstance(code, bool) or not isinstance(code, int) or not isinstance(message, str):
-        raise ProtocolError("an error in the reply has a code or a message of the wrong type")
-    return code, message
+def _decode_count(annotation: dict[str, Any]) -> int:
+    """``copyCount`` is an int64, which protobuf prints as text and other servers as a number."""
+    count = annotation.get("copyCount")
+    if isinstance(count, str) and re.fullmatch(r"[0-9]{1,19}", count):
+        count = int(count)
+    count = 0 if count is None else _checked(count, int, "copyCount")
+    if not 0 <= count <= INT64_MAX:
+        raise ProtocolError("copyCount is out of range")
+    return count
 
 
-def _decode_annotation(annotation: dict[str, Any]) -> tuple[int, tuple[CopyMatch, ...]]:
-    matches = _list(annotation.get("topResults"), "topResults")
-    return _int64(annotation.get("copyCount")), tuple(
-        _decode_match(_dict(match, "topResults[k]"), rank) for rank, match in enumerate(matches, start=1)
-    )
-
-
-def _decode_match(match: dict[str, Any], rank: int) -> CopyMatch:
-    page_url = _text(match.get("pageUrl"))
-    return CopyMatch(
-        image_url=_text(match.get("imageUrl")),
-        page_url=page_url,
-        title=_text(match.get("title")),
-        description=_text(match.get("description")),
-        rank=rank,
-        domain=domain_of(page_url),
-    )
-
-
-def _int64(value: Any) -> int:
-    if value is None:
-        return 0
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,19}", value):
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= INT64_MAX:
-        raise ProtocolError("copyCount is not a count")
-    return value
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise ProtocolError("a match has a field that is not text")
-    return clean(value)
+def _decode_matches(annotation: dict[str, Any]) -> tuple[CopyMatch, ...]:
+    matches = []
+    for rank, match in enumerate(_field(annotation, "topResults", list), start=1):
+        page = _checked(match, dict, "topResults[k]")
+        texts = {ours: clean(_field(page, theirs, str)) for ours, theirs in MATCH_TEXTS.items()}
+        matches.append(CopyMatch(**texts, rank=rank, domain=domain_of(texts["page_url"])))
+    return tuple(matches)
 
 
 def _unambiguous(members: list[tuple[str, Any]]) -> dict[str, Any] | list[tuple[str, Any]]:
-    """An object; if a key occurs twice its members, which are taken for no object. Protobuf's JSON refuses it too."""
+    """An object, or a list of its members if a key occurs twice: protobuf rejects that too."""
     unique = dict(members)
     return unique if len(unique) == len(members) else members
 
 
-def _dict(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ProtocolError(f"{where} is not an object")
-    return value
+def _field(message: dict[str, Any], name: str, kind: type[T]) -> T:
+    """A field's value; if it is missing or null, the default of its type, as in protobuf."""
+    value = message.get(name)
+    return kind() if value is None else _checked(value, kind, name)
 
 
-def _list(value: Any, where: str) -> list[Any]:
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise ProtocolError(f"{where} is not a list")
+def _checked(value: Any, kind: type[T], name: str) -> T:
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ProtocolError(f"{name} is not {KINDS[kind]}")
     return value

@@ -1,22 +1,20 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 import ssl
-from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
-import requests_mock
+from requests_mock import Mocker
 
-from airflow_provider_yandex_vision.search.prepare import PreparedImage, Limits, prepare_image
-from airflow_provider_yandex_vision.vision.client import VisionClient
-from airflow_provider_yandex_vision.vision.errors import ServiceError
+from airflow_provider_yandex_vision.vision import ApiKey, PreparedImage, ServiceError, VisionClient
+from airflow_provider_yandex_vision.vision.wire import encode_image
 from tests.support.loopback import reply, tls_context
-from tests.support.pictures import image
+from tests.support.pictures import png
 from tests.support.secrets import API_KEY
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
@@ -26,44 +24,46 @@ ONE_RESULT = reply(json.dumps({"results": [NO_COPIES]}).encode())
 
 
 @pytest.fixture
-def service() -> requests_mock.Adapter:
-    """Duplicates in place of the service: ``service.register_uri("POST", URL, …)``."""
-    return requests_mock.Adapter()
+def service(requests_mock: Mocker) -> Mocker:
+    """Stands in for the service: ``service.post(URL, …)``."""
+    return requests_mock
 
 
 @pytest.fixture
-def session(service: requests_mock.Adapter) -> Iterator[requests.Session]:
-    with requests.Session() as session:
-        session.mount("https://", service)
-        yield session
-
-
-@pytest.fixture
-def client(session: requests.Session) -> VisionClient:
-    return VisionClient(API_KEY, session=session, now=lambda: NOW)
+def client() -> VisionClient:
+    return new_client(now=lambda: NOW)
 
 
 @pytest.fixture
 def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
-    """Trusted only where the environment says ``ca.pem``, which it does not yet."""
+    """Not trusted unless the environment names ``ca.pem``."""
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
     return tls_context(tmp_path / "ca.pem")
+
+
+def new_client(**options: Any) -> VisionClient:
+    return VisionClient(ApiKey(API_KEY), **options)
 
 
 def answer(connection: socket.socket) -> None:
     connection.sendall(ONE_RESULT)
 
 
-def checked(*uris: str) -> list[PreparedImage]:
-    return [prepare_image(image(uri), Limits()) for uri in uris]
+def prepared(*uris: str) -> list[PreparedImage]:
+    return [prepare(uri, png(uri)) for uri in uris or ("memory://a",)]
 
 
-def sent(service: requests_mock.Adapter) -> Any:
+def prepare(uri: str, content: bytes) -> PreparedImage:
+    part, sha256 = encode_image(content, "image/png"), hashlib.sha256(content).hexdigest()
+    return PreparedImage(uri, part, sha256, len(content), "image/png", "v1")
+
+
+def sent(service: Mocker) -> Any:
     return service.last_request
 
 
 def error_of(client: VisionClient, *uris: str) -> ServiceError:
     with pytest.raises(ServiceError) as caught:
-        client.batch_analyze(checked(*(uris or ("memory://a",))))
+        client.batch_analyze(prepared(*uris))
     return caught.value

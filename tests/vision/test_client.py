@@ -9,12 +9,11 @@ import uuid
 from typing import Any
 
 import pytest
-import requests
-import requests_mock
+from requests_mock import Mocker
 
-from airflow_provider_yandex_vision.vision.client import MAX_MESSAGE_CHARACTERS, VisionClient
-from airflow_provider_yandex_vision.vision.errors import (
+from airflow_provider_yandex_vision.vision import (
     AccessError,
+    ApiKey,
     AuthenticationError,
     ConfigurationError,
     InvalidRequestError,
@@ -22,68 +21,66 @@ from airflow_provider_yandex_vision.vision.errors import (
     ProtocolError,
     ServiceError,
     UnavailableError,
+    VisionClient,
 )
-from airflow_provider_yandex_vision.vision.models import encode_spec
+from airflow_provider_yandex_vision.vision.client import MAX_MESSAGE_CHARACTERS
 from airflow_provider_yandex_vision.vision.transport import MAX_REPLY_BYTES
+from airflow_provider_yandex_vision.vision.wire import encode_image
 from tests.support.pictures import png, without_comma
 from tests.support.secrets import API_KEY
-from tests.vision.conftest import NO_COPIES, NOW, URL, checked, error_of, sent
+from tests.vision.conftest import NO_COPIES, NOW, URL, error_of, new_client, prepared, sent
 
 
-def answer(service: requests_mock.Adapter, *results: dict[str, Any]) -> None:
-    service.register_uri("POST", URL, json={"results": results})
+def answer(service: Mocker, *results: dict[str, Any]) -> None:
+    service.post(URL, json={"results": results})
 
 
 class TestRequest:
-    def test_carries_the_key_in_its_header(self, client: VisionClient, service: requests_mock.Adapter) -> None:
+    def test_has_the_key_in_its_header(self, client: VisionClient, service: Mocker) -> None:
         answer(service, NO_COPIES)
-        client.batch_analyze(checked("memory://a"))
+        client.batch_analyze(prepared())
         headers = sent(service).headers
         assert headers["Authorization"] == f"Api-Key {API_KEY}"
         assert headers["Content-Type"] == "application/json"
         assert "x-data-logging-enabled" not in headers
 
-    def test_carries_the_images_in_order(self, client: VisionClient, service: requests_mock.Adapter) -> None:
+    def test_has_the_images_in_order(self, client: VisionClient, service: Mocker) -> None:
         answer(service, NO_COPIES, NO_COPIES)
-        client.batch_analyze(checked("memory://a", "memory://b"))
+        client.batch_analyze(prepared("memory://a", "memory://b"))
         body = b"".join(sent(service).body)
-        specs = [without_comma(encode_spec(png(uri), "image/png")).decode() for uri in ("memory://a", "memory://b")]
+        specs = [without_comma(encode_image(png(uri), "image/png")).decode() for uri in ("memory://a", "memory://b")]
         assert body.decode() == f'{{"analyzeSpecs":[{specs[0]},{specs[1]}]}}'
         assert sent(service).headers["Content-Length"] == str(len(body))
         assert "Transfer-Encoding" not in sent(service).headers
 
-    def test_has_an_id_of_its_own(self, client: VisionClient, service: requests_mock.Adapter) -> None:
+    def test_has_a_unique_id(self, client: VisionClient, service: Mocker) -> None:
         answer(service, NO_COPIES)
         for _ in range(2):
-            client.batch_analyze(checked("memory://a"))
+            client.batch_analyze(prepared())
         ids = {uuid.UUID(request.headers["x-client-request-id"]) for request in service.request_history}
         assert len(ids) == 2
 
     @pytest.mark.parametrize(("folder_id", "expected"), [(None, None), ("", None), ("b1g", "b1g")])
-    def test_has_a_folder_id_only_where_one_is_set(
-        self, session: requests.Session, service: requests_mock.Adapter, folder_id: str | None, expected: str | None
+    def test_has_a_folder_id_only_if_one_is_set(
+        self, service: Mocker, folder_id: str | None, expected: str | None
     ) -> None:
         answer(service, NO_COPIES)
-        VisionClient(API_KEY, folder_id=folder_id, session=session).batch_analyze(checked("memory://a"))
+        new_client(folder_id=folder_id).batch_analyze(prepared())
         assert json.loads(b"".join(sent(service).body)).get("folderId") == expected
 
     @pytest.mark.parametrize("host", ["https://proxy.test/vision-api", "https://proxy.test/vision-api/"])
-    def test_goes_below_the_base_url(
-        self, session: requests.Session, service: requests_mock.Adapter, host: str
-    ) -> None:
+    def test_goes_to_a_path_below_the_base_url(self, service: Mocker, host: str) -> None:
         url = "https://proxy.test/vision-api/vision/v1/batchAnalyze"
-        service.register_uri("POST", url, json={"results": [NO_COPIES]})
-        VisionClient(API_KEY, host=host, session=session).batch_analyze(checked("memory://a"))
+        service.post(url, json={"results": [NO_COPIES]})
+        new_client(host=host).batch_analyze(prepared())
         assert sent(service).url == url
 
 
 class TestResults:
-    def test_come_in_order_with_what_is_known_of_the_image(
-        self, client: VisionClient, service: requests_mock.Adapter
-    ) -> None:
+    def test_are_in_order_and_describe_the_images(self, client: VisionClient, service: Mocker) -> None:
         found = {"results": [{"imageCopySearch": {"copyCount": "2", "topResults": [{"pageUrl": "p.test/1"}]}}]}
         answer(service, {"error": {"code": 3, "message": "Can't decode Image"}}, found)
-        rejected, result = client.batch_analyze(images := checked("memory://bad", "memory://good"))
+        rejected, result = client.batch_analyze(images := prepared("memory://bad", "memory://good"))
         assert (rejected.uri, rejected.status, rejected.error_message) == (
             "memory://bad",
             "rejected",
@@ -94,50 +91,43 @@ class TestResults:
         assert (result.sha256, result.size) == (images[1].sha256, len(png("memory://good")))
         assert (result.mime_type, result.etag, result.searched_at) == ("image/png", "v1", NOW)
 
-    def test_of_another_number_than_images_are_a_protocol_error(
-        self, client: VisionClient, service: requests_mock.Adapter
-    ) -> None:
+    def test_fewer_than_images_is_a_protocol_error(self, client: VisionClient, service: Mocker) -> None:
         answer(service, NO_COPIES)
         error = error_of(client, "memory://a", "memory://b")
         assert isinstance(error, ProtocolError)
         assert error.uris == ("memory://a", "memory://b")
+        assert error.request_id == sent(service).headers["x-client-request-id"]
 
     @pytest.mark.parametrize("text", ["<html>Welcome</html>", '{"results": [{"resu', ""])
-    def test_that_are_not_json_are_a_protocol_error(
-        self, client: VisionClient, service: requests_mock.Adapter, text: str
-    ) -> None:
-        service.register_uri("POST", URL, text=text)
+    def test_that_are_not_json_are_a_protocol_error(self, client: VisionClient, service: Mocker, text: str) -> None:
+        service.post(URL, text=text)
         assert isinstance(error_of(client), ProtocolError)
 
-    def test_may_come_packed(self, client: VisionClient, service: requests_mock.Adapter) -> None:
+    def test_may_be_compressed(self, client: VisionClient, service: Mocker) -> None:
         packed = gzip.compress(json.dumps({"results": [NO_COPIES]}).encode())
-        service.register_uri("POST", URL, content=packed, headers={"Content-Encoding": "gzip"})
-        assert client.batch_analyze(checked("memory://a"))[0].status == "none"
+        service.post(URL, content=packed, headers={"Content-Encoding": "gzip"})
+        assert client.batch_analyze(prepared())[0].status == "none"
 
     @pytest.mark.parametrize("packed", [False, True])
-    def test_of_no_end_are_refused_at_the_bound(
-        self, client: VisionClient, service: requests_mock.Adapter, packed: bool
-    ) -> None:
+    def test_that_are_too_large_are_a_protocol_error(self, client: VisionClient, service: Mocker, packed: bool) -> None:
         content = bytes(MAX_REPLY_BYTES + 1)
         headers = {"Content-Encoding": "gzip"} if packed else {}
-        service.register_uri("POST", URL, content=gzip.compress(content, 1) if packed else content, headers=headers)
+        service.post(URL, content=gzip.compress(content, 1) if packed else content, headers=headers)
         error = error_of(client)
         assert isinstance(error, ProtocolError)
-        assert "over 33,554,432 bytes" in str(error)
+        assert "larger than 33,554,432 bytes" in str(error)
         assert error.request_id == sent(service).headers["x-client-request-id"]
 
 
 class TestAccessCheck:
-    def test_sends_no_image(self, client: VisionClient, service: requests_mock.Adapter) -> None:
-        service.register_uri("POST", URL, status_code=400, json={"code": 3, "message": "analyze_specs: 1-8"})
+    def test_sends_no_image(self, client: VisionClient, service: Mocker) -> None:
+        service.post(URL, status_code=400, json={"code": 3, "message": "analyze_specs: 1-8"})
         client.check_access()
         assert b"".join(sent(service).body) == b'{"analyzeSpecs":[]}'
 
     @pytest.mark.parametrize("body", ["{}", '{"results": []}'])
-    def test_is_content_with_an_empty_answer(
-        self, client: VisionClient, service: requests_mock.Adapter, body: str
-    ) -> None:
-        service.register_uri("POST", URL, text=body)
+    def test_accepts_an_empty_reply(self, client: VisionClient, service: Mocker, body: str) -> None:
+        service.post(URL, text=body)
         client.check_access()
 
     @pytest.mark.parametrize(
@@ -151,19 +141,19 @@ class TestAccessCheck:
             (400, "<html>The plain HTTP request was sent to HTTPS port</html>", InvalidRequestError),
         ],
     )
-    def test_raises_where_the_service_did_not_let_the_key_in(
-        self, client: VisionClient, service: requests_mock.Adapter, status: int, text: str, kind: type[ServiceError]
+    def test_raises_on_any_other_reply(
+        self, client: VisionClient, service: Mocker, status: int, text: str, kind: type[ServiceError]
     ) -> None:
-        service.register_uri("POST", URL, status_code=status, text=text)
+        service.post(URL, status_code=status, text=text)
         with pytest.raises(kind):
             client.check_access()
 
 
 class TestKey:
-    """The key is in the header and nowhere else; ``conftest.py`` sees to logs and output."""
+    """The key is in the header and nowhere else; ``tests/conftest.py`` watches logs and output."""
 
     def test_is_not_in_a_repr(self, client: VisionClient) -> None:
-        assert API_KEY not in repr(client) + repr(vars(client))
+        assert API_KEY not in repr(client) + repr(vars(client)) + repr(ApiKey(API_KEY))
 
     @pytest.mark.parametrize(
         "body",
@@ -173,18 +163,16 @@ class TestKey:
             json.dumps({"error_code": API_KEY, "error_message": "?"}),
             "x" * (MAX_MESSAGE_CHARACTERS - 20) + API_KEY,
         ],
-        ids=["html", "message", "code", "where the message is cut"],
+        ids=["html", "message", "code", "truncated message"],
     )
-    def test_is_hidden_where_the_service_repeats_it(
-        self, client: VisionClient, service: requests_mock.Adapter, body: str
-    ) -> None:
-        service.register_uri("POST", URL, status_code=401, text=body)
+    def test_is_hidden_if_the_service_echoes_it(self, client: VisionClient, service: Mocker, body: str) -> None:
+        service.post(URL, status_code=401, text=body)
         error = error_of(client)
         shown = [*traceback.format_exception(error), repr(error), f"{copy.copy(error)}", repr(pickle.dumps(error))]
         assert API_KEY[:12] not in "".join(shown)
 
     @pytest.mark.parametrize("broken", [f"{API_KEY}\n", f"{API_KEY}\r\nX-Evil: 1", f"ключ{API_KEY}", f"{API_KEY} ", ""])
-    def test_that_no_header_can_carry_is_refused_unseen(self, broken: str) -> None:
+    def test_invalid_is_refused_without_showing_it(self, broken: str) -> None:
         with pytest.raises(ConfigurationError) as caught:
-            VisionClient(broken)
+            ApiKey(broken)
         assert API_KEY not in "".join(traceback.format_exception(caught.value))

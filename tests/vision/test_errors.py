@@ -22,7 +22,7 @@ from tests.support.hostile import FORGERY, LINES, MARKERS, TERMINAL, forges
 
 
 def drawn_tree() -> dict[str, str | None]:
-    """Parent of each class, read from the drawing in the module's docstring."""
+    """Parent of each class in the drawing of the module's docstring."""
     parents: dict[str, str | None] = {}
     path: list[tuple[int, str]] = []
     for line in (errors.__doc__ or "").splitlines():
@@ -39,15 +39,15 @@ def real_tree() -> dict[str, str | None]:
     return {cls.__name__: None if cls is YandexVisionError else cls.__bases__[0].__name__ for cls in classes}
 
 
-def test_the_tree_is_the_one_that_is_drawn() -> None:
+def test_drawn_tree_is_the_real_one() -> None:
     assert drawn_tree() == real_tree()
 
 
-def test_a_wrong_argument_is_a_value_error_too() -> None:
+def test_configuration_error_is_a_value_error() -> None:
     assert issubclass(ConfigurationError, ValueError)
 
 
-def test_codes_have_the_names_of_the_standard() -> None:
+def test_codes_have_their_standard_names() -> None:
     from google.rpc import code_pb2
 
     assert {name: number for number, name in GRPC_CODES.items()} == dict(code_pb2.Code.items()[1:])
@@ -65,18 +65,18 @@ def test_codes_have_the_names_of_the_standard() -> None:
         (ServiceError("no", uris=["a", "b", "c", "d", "e"]), "no (images a, b, c and 2 more)"),
     ],
 )
-def test_an_error_of_the_service_says_all_that_is_known(error: ServiceError, text: str) -> None:
+def test_service_error_shows_every_known_fact(error: ServiceError, text: str) -> None:
     assert str(error) == text
 
 
 class TestPrintable:
     @pytest.mark.parametrize("letter", [*LINES, *TERMINAL, "\n", "\0", "\ud800"])
-    def test_escapes_what_moves_the_cursor_and_what_is_no_text(self, letter: str) -> None:
+    def test_escapes_control_characters_and_lone_surrogates(self, letter: str) -> None:
         assert printable(f"a{letter}b") == (f"a{letter}b" if letter.isprintable() else f"a{ascii(letter)[1:-1]}b")
         assert not forges(printable(letter))
 
     @pytest.mark.parametrize("marker", MARKERS)
-    def test_breaks_the_marks_that_fold_a_log(self, marker: str) -> None:
+    def test_defuses_markers_that_fold_log_lines(self, marker: str) -> None:
         for text in (marker, f"a{marker}b", marker * 2, f" INFO - {marker}"):
             assert not forges(printable(text))
 
@@ -84,7 +84,7 @@ class TestPrintable:
     def test_leaves_other_text_alone(self, text: str) -> None:
         assert printable(text) == text
 
-    def test_twice_is_the_same_as_once(self) -> None:
+    def test_is_idempotent(self) -> None:
         assert printable(printable(FORGERY)) == printable(FORGERY)
 
 
@@ -98,18 +98,18 @@ HOSTILE_ERRORS: list[YandexVisionError] = [
 
 
 @pytest.mark.parametrize("error", HOSTILE_ERRORS, ids=lambda error: type(error).__name__)
-class TestErrorOfOthersWords:
-    def test_is_one_line_that_can_be_printed(self, error: YandexVisionError) -> None:
+class TestUntrustedText:
+    def test_is_one_printable_line(self, error: YandexVisionError) -> None:
         assert not forges(str(error)), str(error)
         assert repr(error).isprintable()
 
-    def test_has_the_words_as_they_came(self, error: YandexVisionError) -> None:
+    def test_is_kept_unchanged_in_message(self, error: YandexVisionError) -> None:
         assert error.message in (FORGERY, "busy")
 
-    def test_is_the_same_in_another_process(self, error: YandexVisionError) -> None:
+    def test_survives_pickle_and_copy(self, error: YandexVisionError) -> None:
         for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
             assert (type(twin), str(twin), vars(twin)) == (type(error), str(error), vars(error))
 
 
-def test_an_error_without_words_has_no_text() -> None:
+def test_error_without_a_message_has_no_text() -> None:
     assert str(YandexVisionError()) == ""

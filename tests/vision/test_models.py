@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import base64
 import json
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -9,56 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_yandex_vision.vision.models import (
-    PIECE_BYTES,
-    CopyMatch,
-    CopySearchResult,
-    RequestBody,
-    clean,
-    domain_of,
-    encode_spec,
-)
-from tests.support.pictures import without_comma
+from airflow_provider_yandex_vision.vision import CopyMatch, CopySearchResult, PreparedImage
+from airflow_provider_yandex_vision.vision.models import clean, domain_of
 from tests.support.texts import ANY_TEXT, FILE_NAMES, text_with
-
-
-class TestRequest:
-    def test_has_exactly_these_bytes(self) -> None:
-        specs = [encode_spec(b"\xff\xd8\xff", "image/jpeg"), encode_spec(b"\x89PNG", "image/png")]
-        assert b"".join(RequestBody(specs)) == (
-            b'{"analyzeSpecs":['
-            b'{"features":[{"type":"IMAGE_COPY_SEARCH"}],"mimeType":"image/jpeg","content":"/9j/"},'
-            b'{"features":[{"type":"IMAGE_COPY_SEARCH"}],"mimeType":"image/png","content":"iVBORw=="}]}'
-        )
-
-    def test_has_base64_without_line_breaks_however_long_the_content(self) -> None:
-        content = bytes(range(256)) * 100
-        sent = json.loads(without_comma(encode_spec(content, "image/png")))["content"]
-        assert sent == base64.b64encode(content).decode()
-        assert "\n" not in sent
-
-    def test_has_a_folder_id_where_one_is_set(self) -> None:
-        assert json.loads(b"".join(RequestBody([], 'b1"g'))) == {"folderId": 'b1"g', "analyzeSpecs": []}
-
-    @pytest.mark.parametrize("folder_id", [None, ""])
-    def test_has_no_folder_id_where_none_is_set(self, folder_id: str | None) -> None:
-        assert b"".join(RequestBody([], folder_id)) == b'{"analyzeSpecs":[]}'
-
-    @pytest.mark.parametrize("specs", [0, 1, 8])
-    def test_knows_its_length_without_being_joined(self, specs: int) -> None:
-        body = RequestBody([encode_spec(b"content", "image/png")] * specs, "folder")
-        assert len(body) == len(b"".join(body))
-
-    def test_goes_in_pieces_that_a_slow_line_can_take_one_by_one(self) -> None:
-        body = RequestBody([encode_spec(bytes(PIECE_BYTES), "image/png"), encode_spec(b"small", "image/png")])
-        opening, large, rest, small, end = body
-        assert len(large) == PIECE_BYTES > len(rest) > len(small)
-        assert b"".join((opening, large, rest, small, end)) == b"".join(body)
-        assert json.loads(b"".join(body))["analyzeSpecs"][0]["content"] == base64.b64encode(bytes(PIECE_BYTES)).decode()
-
-    def test_can_be_sent_again(self) -> None:
-        body = RequestBody([encode_spec(b"content", "image/png")])
-        assert list(body) == list(body)
 
 
 @pytest.mark.parametrize(
@@ -81,23 +33,26 @@ class TestRequest:
         ("http://a\u2100b.test/", ""),
     ],
 )
-def test_the_domain_of_a_page_comes_out_right(url: str, domain: str) -> None:
+def test_domain_of_a_page(url: str, domain: str) -> None:
     assert domain_of(url) == domain
 
 
 @given(text_with("htps:/.@[]?#%"))
-def test_any_text_has_a_domain_or_none(url: str) -> None:
+def test_domain_of_any_text_is_clean(url: str) -> None:
     assert domain_of(clean(url)) == clean(domain_of(clean(url)))
 
 
 @given(ANY_TEXT)
-def test_any_text_is_clean_after_cleaning_and_clean_text_is_left_alone(text: str) -> None:
+def test_any_text_can_be_cleaned(text: str) -> None:
     assert b"\0" not in clean(text).encode()
     assert clean(clean(text)) == clean(text)
 
 
-def test_clean_text_keeps_whole_surrogate_pairs() -> None:
+def test_clean_keeps_surrogate_pairs() -> None:
     assert clean("\ud83d\udc08 \ud83d \0") == "🐈 \ufffd \ufffd"
+
+
+NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
 class TestResult:
@@ -116,7 +71,7 @@ class TestResult:
     def test_survives_json(self) -> None:
         assert CopySearchResult.from_dict(json.loads(json.dumps(self.RESULT.to_dict()))) == self.RESULT
 
-    def test_of_an_image_never_sent_survives_json_too(self) -> None:
+    def test_of_an_image_never_sent_survives_json(self) -> None:
         result = CopySearchResult("memory://a", "failed", error_code="UNREADABLE", error_message="gone")
         assert CopySearchResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
 
@@ -133,14 +88,36 @@ class TestResult:
             searched_at=st.none() | st.datetimes(timezones=st.just(timezone.utc)),
         )
     )
-    def test_of_any_values_is_what_every_database_stores_as_json(self, result: CopySearchResult) -> None:
+    def test_of_any_values_is_storable_json(self, result: CopySearchResult) -> None:
         stored = json.dumps(result.to_dict(), ensure_ascii=False).encode()
         assert b"\\u0000" not in stored
         assert CopySearchResult.from_dict(json.loads(stored)) == replace(
             result, uri=clean(result.uri), error_message=result.error_message and clean(result.error_message)
         )
 
-    def test_is_told_in_plain_values(self) -> None:
+    def test_to_dict_has_plain_values(self) -> None:
         plain = self.RESULT.to_dict()
         assert plain["searched_at"] == "2026-01-01T12:30:00+00:00"
         assert plain["matches"][0]["page_url"] == "https://p.test/1"
+
+
+class TestPreparedImage:
+    IMAGE = PreparedImage("s3://bucket/twin.jpg", b"part", "00ff", 5, "image/jpeg", "v2")
+
+    def test_result_describes_the_image_and_has_the_answer(self) -> None:
+        assert self.IMAGE.result("none", NOW, copy_count=0) == CopySearchResult(
+            "s3://bucket/twin.jpg",
+            "none",
+            copy_count=0,
+            sha256="00ff",
+            size=5,
+            etag="v2",
+            mime_type="image/jpeg",
+            searched_at=NOW,
+        )
+
+    def test_copy_of_a_result_has_its_answer_and_time(self) -> None:
+        original = TestResult.RESULT
+        copied = self.IMAGE.copy_of(original)
+        assert copied == replace(original, uri="s3://bucket/twin.jpg", etag="v2")
+        assert copied.searched_at == original.searched_at

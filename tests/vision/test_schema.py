@@ -1,4 +1,4 @@
-"""The vendor's own schema is the judge of what is sent and of what is read."""
+"""Requests and replies agree with the vendor's own schema."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from yandex.cloud.ai.vision.v1.vision_service_pb2 import (
 )
 
 from airflow_provider_yandex_vision.get_provider_info import get_provider_info
-from airflow_provider_yandex_vision.vision.models import (
-    MAX_CONTENT_BYTES,
+from airflow_provider_yandex_vision.search.defaults import MAX_IMAGE_BYTES
+from airflow_provider_yandex_vision.vision import CopyMatch as OurMatch
+from airflow_provider_yandex_vision.vision.wire import (
     MAX_IMAGES_PER_REQUEST,
-    Answer,
     RequestBody,
-    encode_spec,
+    decode_reply,
+    encode_image,
 )
-from airflow_provider_yandex_vision.vision.models import CopyMatch as OurMatch
-from airflow_provider_yandex_vision.vision.wire import decode_reply
+from tests.vision.conftest import NOW, prepared
 
 
 def parse(body: RequestBody) -> Any:
@@ -41,32 +41,32 @@ def limit(message: type[Message], field: str, option: Any) -> str:
 
 
 @pytest.mark.parametrize("folder_id", [None, "b1gvmob95yysaplct532"])
-def test_a_request_is_one_the_schema_knows(folder_id: str | None) -> None:
+def test_request_follows_the_schema(folder_id: str | None) -> None:
     contents = [b"\xff\xd8\xff" + bytes(range(256)), b"\x89PNG\r\n\x1a\n"]
     types = ["image/jpeg", "image/png"]
-    request = parse(RequestBody([encode_spec(*spec) for spec in zip(contents, types, strict=True)], folder_id))
+    request = parse(RequestBody([encode_image(*spec) for spec in zip(contents, types, strict=True)], folder_id))
     assert [spec.content for spec in request.analyze_specs] == contents
     assert [spec.mime_type for spec in request.analyze_specs] == types
     assert all([f.type for f in spec.features] == [Feature.IMAGE_COPY_SEARCH] for spec in request.analyze_specs)
     assert request.folder_id == (folder_id or "")
 
 
-def test_the_access_check_is_a_request_without_images() -> None:
+def test_access_check_is_a_request_without_images() -> None:
     assert parse(RequestBody(())) == BatchAnalyzeRequest()
 
 
-def test_a_request_has_no_more_images_than_the_schema_takes() -> None:
+def test_request_has_at_most_as_many_images_as_allowed() -> None:
     assert limit(BatchAnalyzeRequest, "analyze_specs", validation_pb2.size) == f"1-{MAX_IMAGES_PER_REQUEST}"
 
 
-def test_the_largest_content_just_fits_the_schema() -> None:
+def test_largest_image_just_fits_the_schema() -> None:
     longest = int(limit(AnalyzeSpec, "content", validation_pb2.length).removeprefix("<="))
-    empty = len(encode_spec(b"", "image/png"))
-    assert len(encode_spec(bytes(MAX_CONTENT_BYTES), "image/png")) - empty == longest
-    assert len(encode_spec(bytes(MAX_CONTENT_BYTES + 1), "image/png")) - empty > longest
+    empty = len(encode_image(b"", "image/png"))
+    assert len(encode_image(bytes(MAX_IMAGE_BYTES), "image/png")) - empty == longest
+    assert len(encode_image(bytes(MAX_IMAGE_BYTES + 1), "image/png")) - empty > longest
 
 
-def test_the_form_takes_no_longer_folder_id_than_the_schema() -> None:
+def test_form_limits_folder_id_as_the_schema_does() -> None:
     field = get_provider_info()["connection-types"][0]["conn-fields"]["folder_id"]
     assert limit(BatchAnalyzeRequest, "folder_id", validation_pb2.length) == f"<={field['schema']['maxLength']}"
 
@@ -86,25 +86,32 @@ RESPONSE = BatchAnalyzeResponse(
         AnalyzeResult(results=[FeatureResult()]),
     ]
 )
-ANSWERS = [
-    Answer(
+IMAGES = prepared(*"abcde")
+RESULTS = [
+    IMAGES[0].result(
         "found",
-        13,
-        (
+        NOW,
+        copy_count=13,
+        matches=(
             OurMatch("https://i.test/1.jpg", "vk.com/wall-1_2", "Кот", "on a mat", 1, "vk.com"),
             OurMatch("", "http://пример.рф/", "", "", 2, "пример.рф"),
         ),
     ),
-    Answer("none", 0),
-    Answer("rejected", error_code="INVALID_ARGUMENT", error_message="Can't decode Image"),
-    Answer("failed", error_code="RESOURCE_EXHAUSTED", error_message="limit exceeded"),
-    Answer("failed", error_code="PROTOCOL", error_message="the reply has neither an annotation nor an error"),
+    IMAGES[1].result("none", NOW, copy_count=0),
+    IMAGES[2].result("rejected", NOW, error_code="INVALID_ARGUMENT", error_message="Can't decode Image"),
+    IMAGES[3].result("failed", NOW, error_code="RESOURCE_EXHAUSTED", error_message="limit exceeded"),
+    IMAGES[4].result(
+        "failed",
+        NOW,
+        error_code="PROTOCOL",
+        error_message="the reply has neither an annotation nor an error",
+    ),
 ]
 
 
 @pytest.mark.parametrize("with_defaults", [False, True])
-def test_a_reply_of_a_standard_server_is_read_with_defaults_printed_or_left_out(with_defaults: bool) -> None:
+def test_reply_is_read_with_or_without_default_values(with_defaults: bool) -> None:
     printed = json_format.MessageToJson(RESPONSE, always_print_fields_with_no_presence=with_defaults)
-    assert decode_reply(printed.encode(), len(ANSWERS)) == ANSWERS
+    assert decode_reply(printed.encode(), IMAGES, NOW) == RESULTS
     plain = json_format.MessageToDict(RESPONSE, always_print_fields_with_no_presence=with_defaults)
-    assert decode_reply(json.dumps(plain).encode(), len(ANSWERS)) == ANSWERS
+    assert decode_reply(json.dumps(plain).encode(), IMAGES, NOW) == RESULTS

@@ -14,11 +14,10 @@ import pytest
 import requests
 import trustme
 
-from airflow_provider_yandex_vision.vision.client import VisionClient
-from airflow_provider_yandex_vision.vision.errors import ProtocolError
+from airflow_provider_yandex_vision.vision import ProtocolError
 from airflow_provider_yandex_vision.vision.transport import MAX_REPLY_BYTES, AbortableAdapter
 from tests.support.loopback import reply, serving
-from tests.support.secrets import API_KEY
+from tests.vision.conftest import new_client
 
 
 @pytest.fixture
@@ -65,7 +64,7 @@ def test_abort_ends_every_request_in_flight(
     assert all(isinstance(error, requests.ConnectionError) for error in errors), errors
 
 
-def test_a_request_after_abort_gets_a_connection_of_its_own(
+def test_request_after_abort_gets_a_new_connection(
     adapter: AbortableAdapter, session: requests.Session, tls: ssl.SSLContext | None
 ) -> None:
     with serving(lambda connection: connection.sendall(reply(b"fine")), tls=tls) as url:
@@ -78,7 +77,7 @@ def test_abort_with_nothing_in_flight_does_nothing(adapter: AbortableAdapter) ->
     adapter.abort()
 
 
-def test_abort_may_come_while_connections_are_made(adapter: AbortableAdapter) -> None:
+def test_abort_may_race_with_new_connections(adapter: AbortableAdapter) -> None:
     made = [adapter._connect(socket.socket) for _ in range(200)]
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
@@ -94,7 +93,7 @@ def test_abort_may_come_while_connections_are_made(adapter: AbortableAdapter) ->
             connection.close()
 
 
-def test_no_more_connections_are_open_than_allowed(session: requests.Session) -> None:
+def test_number_of_connections_is_limited(session: requests.Session) -> None:
     peers = set()
 
     def note_peer(connection: socket.socket) -> None:
@@ -107,9 +106,7 @@ def test_no_more_connections_are_open_than_allowed(session: requests.Session) ->
     assert len(peers) <= 4
 
 
-def test_close_ends_kept_connections_whatever_error_still_knows_their_pool(
-    adapter: AbortableAdapter, session: requests.Session
-) -> None:
+def test_close_ends_idle_connections_at_once(adapter: AbortableAdapter, session: requests.Session) -> None:
     with serving(lambda connection: connection.sendall(reply(b"fine"))) as url:
         session.post(url, data=b"x", timeout=5)
         (pool,), (connection,) = adapter._pools, adapter._connections
@@ -120,14 +117,14 @@ def test_close_ends_kept_connections_whatever_error_still_knows_their_pool(
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_reply_too_large_is_not_held_in_memory(packed: bool) -> None:
+def test_huge_reply_is_not_held_in_memory(packed: bool) -> None:
     raw = bytes(MAX_REPLY_BYTES + 1)
     answer = reply(gzip.compress(raw, 1), "Content-Encoding: gzip") if packed else reply(raw)
     with serving(lambda connection: connection.sendall(answer)) as url:
-        client = VisionClient(API_KEY, host=url)
+        client = new_client(host=url)
         tracemalloc.start()
         try:
-            with pytest.raises(ProtocolError, match="over"):
+            with pytest.raises(ProtocolError, match="larger than"):
                 client.batch_analyze([])
             _, peak = tracemalloc.get_traced_memory()
         finally:
