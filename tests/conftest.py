@@ -1,4 +1,4 @@
-"""No test sees the user's Airflow, and no test may show the API key."""
+"""No test sees the user's Airflow, shows the API key or reaches the network."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.support.network_guard import sitecustomize as network_guard
 from tests.support.secrets import Watch
 
-for name in [name for name in os.environ if name.startswith("AIRFLOW_") or name.lower().endswith("_proxy")]:
-    del os.environ[name]
+for variable in [name for name in os.environ if name.startswith("AIRFLOW_") or name.lower().endswith("_proxy")]:
+    del os.environ[variable]
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
-# What hooks and operators say below this level Airflow 3 drops before anybody could look at it.
+# Airflow 3 drops what hooks and operators log below this level.
 os.environ["AIRFLOW__LOGGING__NAMESPACE_LEVELS"] = "airflow.task=DEBUG"
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, (str(Path(network_guard.__file__).parent), os.environ.get("PYTHONPATH")))
+)
 
 hypothesis.settings.register_profile(
     "busy machine",
@@ -36,11 +40,21 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture(autouse=True)
-def the_key_stays_secret(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Fail a test that shows the API key, whatever Airflow would mask afterwards.
+def network_is_out_of_reach() -> Iterator[None]:
+    """Fail a test that tries to reach the network, even if the code under test swallows the error."""
+    yield
+    attempts = network_guard.attempts[:]
+    network_guard.attempts.clear()
+    if attempts:
+        pytest.fail(f"the test tried to reach the network: {', '.join(attempts)}")
 
-    In a log record of any level, on stdout or stderr, in an exception that was expected, in XCom or a rendered
-    template field, in a file; as it is, in base64 or quoted for a URL.
+
+@pytest.fixture(autouse=True)
+def key_stays_secret(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fail a test that shows the API key, even if Airflow would mask it later.
+
+    In a log record of any level, on stdout or stderr, in an expected exception, in XCom or a rendered template field,
+    in a file; as it is, in base64 or quoted for a URL.
     """
     capture = request.getfixturevalue("capsys" if "capsys" in request.fixturenames else "capfd")
     folders = [Path(os.environ["AIRFLOW_HOME"], "logs")]
@@ -48,18 +62,15 @@ def the_key_stays_secret(request: pytest.FixtureRequest, caplog: pytest.LogCaptu
         folders.append(request.getfixturevalue("tmp_path"))
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, "airflow.task")
-    caplog.handler.setLevel(logging.WARNING)  # what a test sees without asking stays as it is
+    caplog.handler.setLevel(logging.WARNING)  # tests see what they would see without this fixture
     watch = Watch()
-    with pytest.MonkeyPatch.context() as patch:
-        watch.log(patch)
-        watch.exceptions(patch)
-        watch.operator(patch)
+    with watch.log_records(), watch.exceptions(), watch.operator():
         yield
     printed = capture.readouterr()
     sys.stdout.write(printed.out)
     sys.stderr.write(printed.err)
     watch.look("stdout", printed.out)
     watch.look("stderr", printed.err)
-    watch.files(folders)
+    watch.look_into_files(folders)
     if watch.leaks:
         pytest.fail(f"the API key shows up in {', '.join(watch.leaks)}")

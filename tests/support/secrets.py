@@ -1,4 +1,4 @@
-"""The one API key that tests use, and a watch over the places where it could show up, see ``conftest.py``."""
+"""The one API key that tests use, and a watch on the places where it could leak, see ``conftest.py``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from itertools import islice
 from pathlib import Path
@@ -26,7 +27,7 @@ MAX_FILES, MAX_FILE_BYTES = 200, 1 << 20
 
 
 def _in_base64(before: int) -> bytes:
-    """What the key looks like in base64 after so many bytes of something else."""
+    """The key in base64, after so many other bytes."""
     encoded = base64.b64encode(bytes(before) + API_KEY.encode())
     return encoded[-(-before * 4 // 3) : (before + len(API_KEY)) * 4 // 3]
 
@@ -35,14 +36,14 @@ SHAPES = (API_KEY.encode(), *map(_in_base64, range(3)))
 
 
 def shows_key(text: str | bytes) -> bool:
-    """Whether the key is in the text: as it is, in base64 or quoted for a URL."""
+    """Whether the text contains the key: as it is, in base64 or quoted for a URL."""
     raw = text.encode(errors="surrogatepass") if isinstance(text, str) else text
     plain = unquote_to_bytes(raw)
     return any(shape in raw or shape in plain for shape in SHAPES)
 
 
 class Watch:
-    """Notes in ``leaks`` where the key shows up."""
+    """Collects in ``leaks`` where the key shows up."""
 
     def __init__(self) -> None:
         self.leaks: list[str] = []
@@ -51,8 +52,14 @@ class Watch:
         if any(map(shows_key, texts)):
             self.leaks.append(where)
 
-    def log(self, patch: pytest.MonkeyPatch) -> None:
-        """Every record that is made, whether a handler shows it or not."""
+    def look_into_files(self, folders: Iterable[Path]) -> None:
+        for file in islice(_files(folders), MAX_FILES):
+            with file.open("rb") as content:
+                self.look(f"file {file.name}", content.read(MAX_FILE_BYTES))
+
+    @contextmanager
+    def log_records(self) -> Iterator[None]:
+        """Watch every record, even if no handler shows it."""
         make_record = logging.getLogRecordFactory()
 
         def watched(*args: object, **kwargs: object) -> logging.LogRecord:
@@ -61,35 +68,42 @@ class Watch:
             self.look(f"a record of logger {record.name}", shown, repr(record.args))
             return record
 
-        patch.setattr(logging, "_logRecordFactory", watched)
+        logging.setLogRecordFactory(watched)
+        try:
+            yield
+        finally:
+            logging.setLogRecordFactory(make_record)
 
-    def exceptions(self, patch: pytest.MonkeyPatch) -> None:
-        """What ``pytest.raises`` catches, and every error of the package, caught or not."""
-        leave: Any = pytest.RaisesExc.__exit__
+    @contextmanager
+    def exceptions(self) -> Iterator[None]:
+        """Watch what ``pytest.raises`` catches, and every error of the package, caught or not."""
+        expect: Any = pytest.raises
 
-        def leave_watched(raises: object, kind: object, error: BaseException | None, trace: object) -> bool:
+        @contextmanager
+        def raises(expected: Any = None, /, **kwargs: Any) -> Iterator[Any]:
             __tracebackhide__ = True
-            self.look("an exception", *(text for each in _chain(error) for text in _texts(each)))
-            return bool(leave(raises, kind, error, trace))
+            with expect(expected, **kwargs) as caught:
+                yield caught
+            self.look("an exception", *(text for error in _chain(caught.value) for text in _texts(error)))
 
-        def make_watched(error: BaseException, *args: object) -> None:
+        def init(error: BaseException, *args: object) -> None:
             self.look(f"a {type(error).__name__}", *map(str, args))
             Exception.__init__(error, *args)
 
-        patch.setattr(pytest.RaisesExc, "__exit__", leave_watched)
-        patch.setattr(YandexVisionError, "__init__", make_watched)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pytest, "raises", raises)
+            patch.setattr(YandexVisionError, "__init__", init)
+            yield
 
-    def operator(self, patch: pytest.MonkeyPatch) -> None:
-        """What the operator returns to XCom, adds to asset events and makes of its templates, where it is loaded."""
+    @contextmanager
+    def operator(self) -> Iterator[None]:
+        """Watch what the operator, if imported, returns to XCom, adds to asset events and renders."""
         module, name = OPERATOR
         operator = getattr(sys.modules.get(module), name, None)
-        for method in ("execute", "render_template_fields") if operator else ():
-            patch.setattr(operator, method, self._watched(getattr(operator, method)))
-
-    def files(self, folders: Iterable[Path]) -> None:
-        for file in islice(_files(folders), MAX_FILES):
-            with file.open("rb") as content:
-                self.look(f"file {file.name}", content.read(MAX_FILE_BYTES))
+        with pytest.MonkeyPatch.context() as patch:
+            for method in ("execute", "render_template_fields") if operator else ():
+                patch.setattr(operator, method, self._watched(getattr(operator, method)))
+            yield
 
     def _watched(self, method: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(method)
@@ -105,7 +119,7 @@ class Watch:
 
 
 def _chain(error: BaseException | None) -> Iterable[BaseException]:
-    """The error and all it came of, also what ``from None`` hides."""
+    """The error with its causes and contexts, including those that ``from None`` hides."""
     found: dict[int, BaseException] = {}
     waiting = [error]
     while waiting:
