@@ -14,7 +14,7 @@ from airflow_provider_yandex_vision.emulator.copies import (
     UndecodableError,
     fingerprint,
 )
-from airflow_provider_yandex_vision.vision.errors import ConfigurationError, NoImagesError
+from airflow_provider_yandex_vision.vision.errors import ConfigurationError
 
 IMAGE_SUFFIXES = frozenset({".gif", ".jpeg", ".jpg", ".png", ".webp"})
 SIDECAR_FIELDS = {"pageUrl": "page_url", "title": "title", "description": "description"}
@@ -47,13 +47,13 @@ def index_pages(folder: Path) -> CopyIndex[Page]:
     ``<image>.json`` next to an image, such as ``cat.jpg.json``, may describe its page: an object with any of
     ``pageUrl``, ``title`` and ``description``. The default title is the file name of the image.
 
-    :raises NoImagesError: the folder is missing or has no images.
-    :raises ConfigurationError: an image is broken or outside any site's folder, or its JSON file is invalid.
+    :raises ConfigurationError: the folder has no images, one is broken or outside any site's folder, or a JSON file is
+        invalid.
     """
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
     if not files:
         state = "has no images below it" if folder.is_dir() else "is not a folder"
-        raise NoImagesError(f"{folder} {state}: images go to <site domain>/<path>/<image>")
+        raise ConfigurationError(f"{folder} {state}: images go to <site domain>/<path>/<image>")
     return CopyIndex((_describe(folder, file), _fingerprint(file)) for file in files)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider_yandex_vision.emulator.copies import CopyIndex
 from airflow_provider_yandex_vision.emulator.pages import Page, index_pages
-from airflow_provider_yandex_vision.vision.errors import ConfigurationError, NoImagesError
+from airflow_provider_yandex_vision.vision.errors import ConfigurationError
 
 
 def test_image_is_on_the_page_of_its_folder(index: CopyIndex[Page]) -> None:
@@ -44,7 +44,7 @@ def test_order_is_stable(web: Path, index: CopyIndex[Page]) -> None:
 @pytest.mark.parametrize(("folder", "message"), [("missing", "is not a folder"), ("", "has no images below it")])
 def test_folder_without_images_is_an_error(tmp_path: Path, folder: str, message: str) -> None:
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(NoImagesError, match=message):
+    with pytest.raises(ConfigurationError, match=message):
         index_pages(tmp_path / folder)
 
 
