@@ -6,9 +6,17 @@ from typing import Any
 
 import boto3
 import pytest
+from moto.backends import get_backend
 from moto.server import ThreadedMotoServer
 
+from airflow_provider_yandex_vision.search.prepare import prepare_image
+from airflow_provider_yandex_vision.search.settings import Settings
+from airflow_provider_yandex_vision.vision import Image, PreparedImage
+from tests.search.fake_service import FakeService
+from tests.support.pictures import png
+
 BUCKET = "pictures"
+ROOT = f"s3://storage@{BUCKET}"
 
 
 @pytest.fixture(scope="session")
@@ -21,8 +29,8 @@ def s3_endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def s3_connection(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An ``aws`` connection with ``endpoint_url``, as Yandex Object Storage is reached."""
+def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A client of an S3 server with an empty bucket. The connection ``storage`` reaches it by its ``endpoint_url``."""
     connection = {
         "conn_type": "aws",
         "login": "access",
@@ -30,12 +38,6 @@ def s3_connection(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
         "extra": {"endpoint_url": s3_endpoint, "region_name": "ru-central1"},
     }
     monkeypatch.setenv("AIRFLOW_CONN_STORAGE", json.dumps(connection))
-    return "storage"
-
-
-@pytest.fixture
-def s3(s3_endpoint: str, s3_connection: str) -> Iterator[Any]:
-    """A client of the S3 server, with an empty bucket."""
     client = boto3.client(
         "s3",
         endpoint_url=s3_endpoint,
@@ -49,3 +51,24 @@ def s3(s3_endpoint: str, s3_connection: str) -> Iterator[Any]:
         for entry in page.get("Contents", ()):
             client.delete_object(Bucket=BUCKET, Key=entry["Key"])
     client.delete_bucket(Bucket=BUCKET)
+
+
+def put(s3: Any, *keys: str) -> None:
+    """Objects whose content is unique to their key, and empty markers for keys that end with a slash."""
+    for key in keys:
+        s3.put_object(Bucket=BUCKET, Key=key, Body=png(key) if not key.endswith("/") else b"")
+
+
+def put_many(count: int) -> None:
+    """``many/00000.jpg`` and so on; put behind the server's back, since requests would take minutes."""
+    store = get_backend("s3")["123456789012"]["aws"]
+    for number in range(count):
+        store.put_object(BUCKET, f"many/{number:05}.jpg", b"x")
+
+
+def delete_all() -> None:
+    get_backend("s3")["123456789012"]["aws"].buckets[BUCKET].keys.clear()
+
+
+def prepare(image: Image, **settings: Any) -> PreparedImage:
+    return prepare_image(image, FakeService(), Settings(**settings))

@@ -1,30 +1,32 @@
 from __future__ import annotations
 
+import hashlib
 import io
-from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from airflow_provider_yandex_vision.images.convert import to_accepted
+from airflow_provider_yandex_vision.images import convert
+from airflow_provider_yandex_vision.images.convert import require_pillow, to_accepted
+from airflow_provider_yandex_vision.search.settings import Settings
+from airflow_provider_yandex_vision.vision import ConfigurationError, ImageRejectedError
 from airflow_provider_yandex_vision.vision import Image as VisionImage
-from airflow_provider_yandex_vision.vision import ImageRejectedError, Limits
-from airflow_provider_yandex_vision.search.prepare import prepare_image
+from tests.images.conftest import prepare
 
 RED = (200, 30, 40)
 
 
-def encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
     file = io.BytesIO()
-    picture.save(file, kind, **options)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
 def decoded(content: bytes) -> Image.Image:
-    picture = Image.open(io.BytesIO(content))
-    picture.load()
-    return picture
+    image = Image.open(io.BytesIO(content))
+    image.load()
+    return image
 
 
 def reddish(pixel: Any) -> bool:
@@ -32,109 +34,116 @@ def reddish(pixel: Any) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["WEBP", "TIFF", "BMP", "GIF"])
-def test_a_format_that_the_service_does_not_take_becomes_jpeg(kind: str) -> None:
-    converted = decoded(to_accepted(encoded(Image.new("RGB", (40, 30), RED), kind), Limits()))
+def test_unsupported_formats_become_jpeg(kind: str) -> None:
+    converted = decoded(to_accepted(encoded(Image.new("RGB", (40, 30), RED), kind), Settings()))
     assert (converted.format, converted.size) == ("JPEG", (40, 30))
     assert reddish(converted.getpixel((20, 15)))
 
 
-def test_of_a_gif_the_first_frame_is_taken() -> None:
+def test_first_frame_of_a_gif_is_used() -> None:
     frames = [Image.new("RGB", (40, 30), colour) for colour in (RED, (0, 0, 255))]
     gif = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert reddish(decoded(to_accepted(gif, Limits())).getpixel((20, 15)))
+    assert reddish(decoded(to_accepted(gif, Settings())).getpixel((20, 15)))
 
 
 def test_cmyk_becomes_rgb() -> None:
-    converted = decoded(to_accepted(encoded(Image.new("CMYK", (40, 30), (0, 255, 255, 0)), "JPEG"), Limits()))
+    converted = decoded(to_accepted(encoded(Image.new("CMYK", (40, 30), (0, 255, 255, 0)), "JPEG"), Settings()))
     assert converted.mode == "RGB"
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_16_bits_are_scaled_and_not_cut_off(kind: str) -> None:
-    converted = decoded(to_accepted(encoded(Image.new("I;16", (40, 30), 32768), kind), Limits()))
+def test_16_bit_values_are_scaled_not_clipped(kind: str) -> None:
+    converted = decoded(to_accepted(encoded(Image.new("I;16", (40, 30), 32768), kind), Settings()))
     grey: Any = converted.getpixel((20, 15))
     assert converted.format == "JPEG"
     assert abs(grey[0] - 128) < 4
 
 
-def test_the_exif_orientation_is_applied() -> None:
+def test_exif_orientation_is_applied() -> None:
     lying = Image.new("RGB", (40, 30), RED)
     exif = lying.getexif()
     exif[0x0112] = 6
-    assert decoded(to_accepted(encoded(lying, "TIFF", exif=exif), Limits())).size == (30, 40)
+    assert decoded(to_accepted(encoded(lying, "TIFF", exif=exif), Settings())).size == (30, 40)
 
 
 def test_transparency_becomes_white() -> None:
-    converted = decoded(to_accepted(encoded(Image.new("RGBA", (40, 30), (0, 0, 0, 0)), "WEBP"), Limits()))
+    converted = decoded(to_accepted(encoded(Image.new("RGBA", (40, 30), (0, 0, 0, 0)), "WEBP"), Settings()))
     assert converted.getpixel((20, 15)) == (255, 255, 255)
 
 
-def test_too_many_pixels_are_scaled_down_until_they_fit() -> None:
-    converted = decoded(to_accepted(encoded(Image.new("RGB", (4000, 3000), RED), "PNG"), Limits(max_pixels=1_000_000)))
+def test_images_over_max_pixels_are_scaled_down() -> None:
+    converted = decoded(
+        to_accepted(encoded(Image.new("RGB", (4000, 3000), RED), "PNG"), Settings(max_pixels=1_000_000))
+    )
     assert 0.9e6 < converted.width * converted.height <= 1_000_000
     assert converted.width / converted.height == pytest.approx(4 / 3, rel=0.01)
 
 
 @pytest.mark.parametrize(
-    ("size", "limits", "fitting"),
-    [((1, 20_000), Limits(max_pixels=5_000), (1, 5_000)), ((70_000, 140), Limits(), (65_500, 131))],
+    ("size", "settings", "fitting"),
+    [((1, 20_000), Settings(max_pixels=5_000), (1, 5_000)), ((70_000, 140), Settings(), (65_500, 131))],
     ids=["more pixels than allowed in one column", "longer than JPEG can be"],
 )
-def test_a_thin_picture_is_scaled_down_until_it_fits(
-    size: tuple[int, int], limits: Limits, fitting: tuple[int, int]
+def test_thin_images_are_scaled_down_until_they_fit(
+    size: tuple[int, int], settings: Settings, fitting: tuple[int, int]
 ) -> None:
     thin = encoded(Image.new("1", size), "TIFF", compression="group4")
-    assert decoded(to_accepted(thin, limits)).size == fitting
+    assert decoded(to_accepted(thin, settings)).size == fitting
 
 
-def test_too_many_bytes_are_scaled_down_until_they_fit() -> None:
+def test_images_over_max_image_bytes_are_scaled_down() -> None:
     noise = Image.effect_noise((1200, 900), 90).convert("RGB")
-    converted = to_accepted(encoded(noise, "PNG"), Limits(max_image_bytes=60_000))
+    converted = to_accepted(encoded(noise, "PNG"), Settings(max_image_bytes=60_000))
     assert len(converted) <= 60_000
     assert decoded(converted).format == "JPEG"
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_what_the_service_takes_stays_as_it_is(kind: str) -> None:
+def test_accepted_images_are_unchanged(kind: str) -> None:
     content = encoded(Image.new("RGB", (40, 30), RED), kind)
-    assert to_accepted(content, Limits()) is content
+    assert to_accepted(content, Settings()) is content
 
 
-def test_a_decompression_bomb_is_refused() -> None:
+def test_decompression_bomb_is_rejected() -> None:
     bomb = encoded(Image.new("1", (10_000, 10_001)), "PNG")
     with pytest.raises(ImageRejectedError, match="decompression bomb"):
-        to_accepted(bomb, Limits())
+        to_accepted(bomb, Settings())
 
 
-def test_a_broken_picture_is_rejected() -> None:
+def test_broken_image_is_rejected() -> None:
     webp = encoded(Image.effect_noise((100, 100), 90).convert("RGB"), "WEBP")
     with pytest.raises(ImageRejectedError, match="broken"):
-        to_accepted(webp[: len(webp) // 2], Limits())
+        to_accepted(webp[: len(webp) // 2], Settings())
 
 
-def test_what_is_no_picture_is_left_to_the_checks() -> None:
+def test_text_is_left_to_the_check_of_the_type() -> None:
     with pytest.raises(ImageRejectedError, match="not an image"):
-        prepare_image(VisionImage("memory://a", lambda: b"text"), Limits(), to_accepted)
+        prepare(VisionImage("memory://a", lambda: b"text"), convert=to_accepted)
 
 
-def test_identity_and_hash_stay_those_of_the_original_bytes() -> None:
-    import hashlib
-
+def test_hash_and_size_are_those_of_the_original_bytes() -> None:
     webp = encoded(Image.new("RGB", (40, 30), RED), "WEBP")
-    checked = prepare_image(VisionImage("memory://a", lambda: webp, len(webp), "v1"), Limits(), to_accepted)
-    assert checked.mime_type == "image/jpeg"
-    assert (checked.size, checked.sha256) == (len(webp), hashlib.sha256(webp).hexdigest())
+    prepared = prepare(VisionImage("memory://a", lambda: webp, len(webp), "v1"), convert=to_accepted)
+    assert prepared.mime_type == "image/jpeg"
+    assert (prepared.size, prepared.sha256) == (len(webp), hashlib.sha256(webp).hexdigest())
 
 
-def test_without_it_the_reason_names_the_option() -> None:
+def test_without_conversion_the_reason_names_the_option() -> None:
     webp = encoded(Image.new("RGB", (40, 30), RED), "WEBP")
     with pytest.raises(ImageRejectedError, match="convert_images=True"):
-        prepare_image(VisionImage("memory://a", lambda: webp), Limits())
+        prepare(VisionImage("memory://a", lambda: webp))
 
 
-def test_a_file_too_large_to_hold_is_not_read_even_to_be_converted(tmp_path: Path) -> None:
+def test_file_too_large_for_memory_is_not_read_to_be_converted() -> None:
     def read() -> bytes:
         raise AssertionError("it was read")
 
     with pytest.raises(ImageRejectedError, match="more than max_image_bytes"):
-        prepare_image(VisionImage("memory://a", read, 200_000_000), Limits(), to_accepted)
+        prepare(VisionImage("memory://a", read, 200_000_000), convert=to_accepted)
+
+
+def test_missing_pillow_is_an_error_that_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_pillow()
+    monkeypatch.setattr(convert, "find_spec", lambda name: None)
+    with pytest.raises(ConfigurationError, match=r"airflow-provider-yandex-vision\[pillow\]"):
+        require_pillow()

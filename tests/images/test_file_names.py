@@ -1,4 +1,4 @@
-"""Whatever letters a file's name has, its URI names this file and no other."""
+"""Whatever characters a file's name has, its URI names this file and no other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.texts import FILE_NAMES, text_with
 
 
 def is_file_name(name: str) -> bool:
-    """But for ``*``, which makes a pattern of a URL."""
+    """Any but those with ``*``, which makes a URL a glob."""
     try:
         return os.fsdecode(os.fsencode(name)) == name and not set(name) & set("/\0*") and name not in {"", ".", ".."}
     except UnicodeEncodeError:
@@ -30,7 +30,7 @@ def read(images: object) -> list[tuple[str, bytes]]:
 
 
 @given(st.sets(NAMES, max_size=8))
-def test_every_file_is_listed_once_and_its_uri_opens_it_again(names: set[str]) -> None:
+def test_every_file_is_listed_once_under_a_uri_that_opens_it(names: set[str]) -> None:
     with TemporaryDirectory() as folder:
         files = sorted((f"file://{folder}/{name}", os.fsencode(name)) for name in {"a.jpg", *names})
         for uri, content in files:

@@ -6,13 +6,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
-from moto.backends import get_backend
 
-from airflow_provider_yandex_vision.images.files import files_below, files_like
-from airflow_provider_yandex_vision.images.storage import Location
-from tests.images.conftest import BUCKET
-from tests.images.test_storage import put
+from airflow_provider_yandex_vision.images.files import File, files_below, files_matching, read_file
+from airflow_provider_yandex_vision.images.urls import Location
+from airflow_provider_yandex_vision.vision import Content, ImageUnreadableError
+from tests.images.conftest import BUCKET, ROOT, delete_all, put, put_many
 
 KEYS = ["a.jpg", "b.png", "year/a.jpg", "year/1/b.jpg", "year/1/deep/c.jpg", "year/2/b.JPG", "yearly/b.jpg", "year/1/"]
 
@@ -20,7 +20,7 @@ KEYS = ["a.jpg", "b.png", "year/a.jpg", "year/1/b.jpg", "year/1/deep/c.jpg", "ye
 @pytest.fixture
 def fs(s3: Any) -> Any:
     put(s3, *KEYS)
-    return Location.open(f"s3://storage@{BUCKET}/").fs
+    return Location.open(f"{ROOT}/").fs
 
 
 @pytest.mark.parametrize(
@@ -37,10 +37,12 @@ def fs(s3: Any) -> Any:
         "x*",
     ],
 )
-def test_a_pattern_means_on_s3_what_fsspec_says_it_means(fs: Any, pattern: str) -> None:
+def test_globs_match_on_s3_what_fsspec_matches(fs: Any, pattern: str) -> None:
     path = f"{BUCKET}/{pattern}"
     expected = [name for name, info in fs.glob(path, detail=True).items() if info["type"] == "file"]
-    assert [file.name for file in files_like(fs, path)] == sorted(name for name in expected if not name.endswith("/"))
+    assert [file.name for file in files_matching(fs, path)] == sorted(
+        name for name in expected if not name.endswith("/")
+    )
 
 
 ODD = ["what?/a.jpg", "whatx/a.jpg", "[2024] a/a.jpg", "2/a.jpg"]
@@ -53,44 +55,98 @@ def test_only_stars_are_wildcards(s3: Any, tmp_path: Path, store: str, pattern: 
     for odd in ODD:
         (tmp_path / odd).parent.mkdir(exist_ok=True)
         (tmp_path / odd).touch()
-    root = f"s3://storage@{BUCKET}" if store == "s3" else f"file://{tmp_path}"
+    root = ROOT if store == "s3" else f"file://{tmp_path}"
     (image,) = Location.open(f"{root}/{pattern}").list()
     assert image.uri.endswith(f"/{name}")
 
 
 @pytest.mark.parametrize("directory", ["", "/year", "/year/1", "/a.jpg"])
-def test_a_directory_holds_on_s3_what_fsspec_finds_in_it(fs: Any, directory: str) -> None:
+def test_directories_hold_on_s3_what_fsspec_finds(fs: Any, directory: str) -> None:
     found = [name for name in fs.find(f"{BUCKET}{directory}") if not name.endswith("/")]
     assert [file.name for file in files_below(fs, f"{BUCKET}{directory}")] == sorted(found)
 
 
 @pytest.fixture
 def many(s3: Any) -> Iterator[str]:
-    """A directory of 2,500 files: S3 has 1,000 on a page."""
-    bucket = get_backend("s3")["123456789012"]["aws"]
-    for number in range(2500):
-        bucket.put_object(BUCKET, f"many/{number:05}.jpg", b"x")
+    """A directory of 2,500 files, which S3 lists in pages of 1,000."""
+    put_many(2500)
     yield f"{BUCKET}/many"
-    bucket.buckets[BUCKET].keys.clear()
+    delete_all()
 
 
-def listings(caplog: pytest.LogCaptureFixture) -> int:
-    """Requests for a page."""
+def listing_pages(caplog: pytest.LogCaptureFixture) -> int:
+    """Requests for a page of a listing."""
     return sum("list-type=2" in record.getMessage() for record in caplog.records)
 
 
-def test_s3_is_listed_page_by_page_as_files_are_asked_for(many: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_s3_listing_pages_are_fetched_on_demand(many: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "werkzeug")
     files = files_below(Location.open(f"s3://storage@{many}/").fs, many)
-    requests = []
+    pages = []
     for count in (1, 999, 1, 1499):
         caplog.clear()
         assert len(list(islice(files, count))) == count
-        requests.append(listings(caplog))
-    assert requests == [1, 0, 1, 1]
+        pages.append(listing_pages(caplog))
+    assert pages == [1, 0, 1, 1]
 
 
-def test_a_glob_does_not_list_what_is_deeper_than_it_goes(many: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_glob_does_not_list_deeper_levels(many: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "werkzeug")
-    assert list(files_like(Location.open(f"s3://storage@{many}/").fs, f"{BUCKET}/*.jpg")) == []
-    assert listings(caplog) == 1
+    assert list(files_matching(Location.open(f"s3://storage@{many}/").fs, f"{BUCKET}/*.jpg")) == []
+    assert listing_pages(caplog) == 1
+
+
+class ChangingStore:
+    """A remote store whose one file is replaced before every read, until there are no more versions."""
+
+    protocol = ("memory",)
+
+    def __init__(self, *versions: bytes, has_sizes: bool = True) -> None:
+        self.reads = 0
+        self._versions = list(versions)
+        self._has_sizes = has_sizes
+
+    def info(self, name: str) -> dict[str, Any]:
+        size = len(self._versions[0])
+        return {"name": name, "size": size if self._has_sizes else None, "etag": f"v{size}"}
+
+    def cat_file(self, name: str) -> bytes:
+        self.reads += 1
+        if len(self._versions) > 1:
+            del self._versions[0]
+        return self._versions[0]
+
+    def invalidate_cache(self, path: str) -> None:
+        pass
+
+
+def read(store: ChangingStore) -> bytes:
+    return read_file(store, File.of("a", store.info("a")))
+
+
+def test_unchanged_file_is_read_once() -> None:
+    store = ChangingStore(b"1")
+    assert read(store) == b"1"
+    assert store.reads == 1
+
+
+def test_changed_file_is_read_again_with_its_new_etag() -> None:
+    content = read(ChangingStore(b"1", b"22"))
+    assert isinstance(content, Content)
+    assert (content, content.etag) == (b"22", "v2")
+
+
+def test_file_that_keeps_changing_is_unreadable() -> None:
+    with pytest.raises(ImageUnreadableError, match="keeps changing"):
+        read(ChangingStore(*(b"x" * size for size in range(1, 20))))
+
+
+def test_store_that_lists_no_sizes_is_read_as_it_is() -> None:
+    assert read(ChangingStore(b"1", has_sizes=False)) == b"1"
+
+
+def test_etag_falls_back_to_size_and_time_of_change(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"123")
+    info = fsspec.filesystem("file").info(tmp_path / "a")
+    assert File.of("a", info).etag == f"3-{info['mtime']}"
+    assert File.of("a", {"size": 3}).etag is None
