@@ -185,8 +185,8 @@ def _summary() -> str:
     if not found:
         return ""
     counts = ast.literal_eval(found[-1])
-    parts = [f"{counts[name]} {name}" for name in ("found", "none", "rejected", "failed", "skipped", "duplicates")]
-    parts.append(f"{counts['new_matches']} new pages")
+    parts = [f"{counts[name]} {name}" for name in ("found", "none", "rejected", "failed", "skipped")]
+    parts += [f"{counts['duplicates']} answered as duplicates", f"{counts['new_matches']} new pages"]
     return f"This run: {', '.join(parts)}; {counts['requests']} requests to the service."
 
 
