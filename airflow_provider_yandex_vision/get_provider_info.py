@@ -1,4 +1,4 @@
-"""What Airflow reads when it discovers the package. Imports nothing but the version."""
+"""Metadata that Airflow reads when it discovers the package. Imports nothing but the version."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ from typing import Any
 
 from airflow_provider_yandex_vision import __version__
 
-CONNECTION_TYPE = "yandex_vision"
-
 
 def get_provider_info() -> dict[str, Any]:
-    """Provider info as ``airflow/provider_info.schema.json`` has it.
+    """Provider info, as defined by ``airflow/provider_info.schema.json``.
 
-    From 3.2 on Airflow draws the connection form from here without importing the hook; before, the hook
-    answers for it, and takes its answer from here.
+    Airflow draws the connection form from it from 3.2 on; earlier versions ask the hook, which reads it here.
     """
     return {
         "package-name": "airflow-provider-yandex-vision",
         "name": "Yandex Vision",
-        "description": "Find where copies of your pictures are on the web.",
+        "description": "Find copies of your images on the web.",
         "versions": [__version__],
         "integrations": [
             {
@@ -41,7 +38,7 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "connection-types": [
             {
-                "connection-type": CONNECTION_TYPE,
+                "connection-type": "yandex_vision",
                 "hook-name": "Yandex Vision",
                 "hook-class-name": "airflow_provider_yandex_vision.hooks.vision.YandexVisionHook",
                 "ui-field-behaviour": {
@@ -56,12 +53,12 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": {
                     "folder_id": {
                         "label": "Folder ID",
-                        "description": "Leave empty: a service account's key must not send one.",
+                        "description": "Leave empty for a service account's API key.",
                         "schema": {"type": ["string", "null"], "maxLength": 50},
                     },
                     "timeout": {
                         "label": "Timeout, seconds",
-                        "description": "How long to wait for a reply; 60 where empty. "
+                        "description": "How long to wait for a reply; default 60. "
                         "A request that timed out may still be billed.",
                         "schema": {"type": ["number", "null"], "minimum": 1},
                     },

@@ -31,17 +31,17 @@ def providers() -> ProvidersManager:
     return ProvidersManager()  # type: ignore[no-untyped-call]
 
 
-def test_the_provider_info_is_what_the_installed_airflow_expects() -> None:
+def test_provider_info_follows_airflows_schema() -> None:
     jsonschema.validate(INFO, schema("provider_info.schema.json"))
 
 
-@pytest.mark.skipif(AIRFLOW_VERSION < (3, 2), reason="before 3.2 the hook itself tells what the form looks like")
-def test_the_form_is_what_the_installed_airflow_expects() -> None:
+@pytest.mark.skipif(AIRFLOW_VERSION < (3, 2), reason="before 3.2 the hook describes the form")
+def test_form_follows_airflows_schema() -> None:
     form = schema("provider.yaml.schema.json")["properties"]["connection-types"]
     jsonschema.validate(INFO["connection-types"], form)
 
 
-def test_the_hook_draws_the_same_form() -> None:
+def test_hook_describes_the_same_form() -> None:
     behaviour = YandexVisionHook.get_ui_field_behaviour()
     jsonschema.validate(behaviour, schema("customized_form_field_behaviours.schema.json"))
     assert {name.replace("_", "-"): value for name, value in behaviour.items()} == CONNECTION_TYPE["ui-field-behaviour"]
@@ -52,16 +52,16 @@ def test_the_hook_draws_the_same_form() -> None:
     assert drawn == {name: (field["label"], field["description"]) for name, field in fields.items()}
 
 
-def test_the_hook_goes_by_the_same_names() -> None:
+def test_hook_has_the_same_names() -> None:
     assert YandexVisionHook.conn_type == CONNECTION_TYPE["connection-type"]
     assert YandexVisionHook.hook_name == CONNECTION_TYPE["hook-name"]
 
 
-def test_the_connection_type_survives_a_uri() -> None:
+def test_connection_type_survives_a_uri() -> None:
     assert "-" not in CONNECTION_TYPE["connection-type"]
 
 
-def test_every_name_in_it_can_be_imported() -> None:
+def test_every_module_can_be_imported() -> None:
     modules = [name for part in ("operators", "hooks") for entry in INFO[part] for name in entry["python-modules"]]
     for name in modules:
         import_module(name)
@@ -69,12 +69,12 @@ def test_every_name_in_it_can_be_imported() -> None:
     assert getattr(import_module(module), cls) is YandexVisionHook
 
 
-def test_every_part_belongs_to_an_integration_that_is_listed() -> None:
+def test_every_part_belongs_to_a_listed_integration() -> None:
     listed = {entry["integration-name"] for entry in INFO["integrations"]}
     assert {entry["integration-name"] for part in ("operators", "hooks") for entry in INFO[part]} == listed
 
 
-def test_it_is_found_under_the_name_and_version_of_the_distribution(providers: ProvidersManager) -> None:
+def test_name_and_version_are_those_of_the_distribution(providers: ProvidersManager) -> None:
     assert re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", INFO["package-name"])
     assert metadata.version(INFO["package-name"]) == __version__
     assert providers.providers[INFO["package-name"]].version == __version__
@@ -100,8 +100,8 @@ def test_airflow_draws_the_form(providers: ProvidersManager) -> None:
     assert "password" not in behaviour["hidden_fields" if "hidden_fields" in behaviour else "hidden-fields"]
 
 
-def test_discovery_costs_nothing() -> None:
-    """Airflow asks in every process, so the package tells about itself without importing its parts."""
+def test_discovery_is_cheap() -> None:
+    """Airflow runs it in every process, so it imports nothing heavy."""
     code = (
         "from airflow_provider_yandex_vision.get_provider_info import get_provider_info; get_provider_info(); "
         "import sys; print([name for name in ('airflow', 'requests', 'pybase64') if name in sys.modules])"

@@ -1,4 +1,4 @@
-"""The fields of an Airflow connection of type ``yandex_vision``, checked."""
+"""The fields of an Airflow connection of type ``yandex_vision``, validated."""
 
 from __future__ import annotations
 
@@ -21,10 +21,7 @@ LOOPBACK = {"127.0.0.1", "[::1]", "localhost"}
 
 @dataclass(frozen=True)
 class VisionConnection:
-    """What a client is made of.
-
-    :raises ConfigurationError: by :meth:`read`; it names the connection and the field.
-    """
+    """Arguments of :class:`~airflow_provider_yandex_vision.vision.client.VisionClient`."""
 
     credentials: ApiKey
     host: str
@@ -33,14 +30,15 @@ class VisionConnection:
 
     @classmethod
     def read(cls, connection: Connection) -> VisionConnection:
-        extra: Any = connection.extra_dejson
+        """:raises ConfigurationError: a field is invalid; names it and the connection."""
         try:
+            extra: Any = connection.extra_dejson
             if not isinstance(extra, dict):
                 raise ConfigurationError("extra is not a JSON object")
             return cls(
                 credentials=ApiKey((connection.password or "").strip()),
                 host=_base_url(connection),
-                folder_id=str(extra["folder_id"]).strip() or None if extra.get("folder_id") else None,
+                folder_id=str(extra.get("folder_id") or "").strip() or None,
                 timeout=_timeout(extra.get("timeout")),
             )
         except ConfigurationError as error:
@@ -58,7 +56,7 @@ def _base_url(connection: Connection) -> str:
         return DEFAULT_HOST
     scheme, _, address = host.rpartition("://")
     if set("@?#") & set(address) or not host.isprintable():
-        raise ConfigurationError("host may have a scheme, a name, a port and a path, and nothing else")
+        raise ConfigurationError("host may have a scheme, a name, a port and a path, but nothing else")
     if address.count(":") > 1 and "[" not in address:
         address = f"[{address}]"  # Airflow drops the brackets of an IPv6 address when it reads a URI
     try:
@@ -67,17 +65,15 @@ def _base_url(connection: Connection) -> str:
         url = parse_url("")
     if url.scheme not in ("http", "https") or not re.fullmatch(r"[\w.-]+|\[[\w.:%]+\]", url.host or ""):
         raise ConfigurationError(f"host {host!r} is not a URL such as {DEFAULT_HOST}")
-    port = url.port or connection.port
+    port = url.port or connection.port or None
     if port and not 0 < port < 65536:
         raise ConfigurationError(f"port must be from 1 to 65535, not {port}")
-    return url._replace(port=port or None, path=(url.path or "").rstrip("/")).url
+    return url._replace(port=port, path=(url.path or "").rstrip("/")).url
 
 
 def _timeout(value: Any) -> float:
-    if value in (None, ""):
-        return 60.0
     try:
-        seconds = float(value)
+        seconds = float(60.0 if value in (None, "") else value)
     except (TypeError, ValueError):
         seconds = 0.0
     if not 0 < seconds < float("inf"):

@@ -1,8 +1,8 @@
-"""The hook: an Airflow connection made into a client of the service."""
+"""The hook: connects to the service with an Airflow connection."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from functools import cached_property
 from importlib import import_module
@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
-from airflow_provider_yandex_vision.get_provider_info import CONNECTION_TYPE, get_provider_info
+from airflow_provider_yandex_vision.get_provider_info import get_provider_info
 from airflow_provider_yandex_vision.hooks.connection import VisionConnection
 from airflow_provider_yandex_vision.search import defaults
 from airflow_provider_yandex_vision.search.prepare import prepare_image, result_of_error
@@ -28,23 +28,23 @@ from airflow_provider_yandex_vision.vision.errors import (
 )
 from airflow_provider_yandex_vision.vision.models import CopySearchResult, Image, PreparedImage, utc_now
 
+CONNECTION_TYPE = get_provider_info()["connection-types"][0]
+
 
 class YandexVisionHook(BaseHook):
     """Search for copies of images on the web with Yandex Vision.
 
     :param yandex_vision_conn_id: connection of type ``yandex_vision``.
-    :param requests_per_second: upper bound; a starting point that adapts downwards if the service throttles.
+    :param requests_per_second: upper bound; the rate is lowered if the service throttles.
     :param max_concurrent_requests: requests in flight at once.
-    :param max_concurrent_reads: images read at once.
-    :param max_image_bytes: larger files are ``rejected`` without being sent.
-    :param max_pixels: width times height; larger images are ``rejected`` without being sent.
-    :param max_request_bytes: bytes of one request's body.
+    :param settings: further fields of :class:`~airflow_provider_yandex_vision.search.settings.Settings`, such as
+        ``max_image_bytes``, ``max_pixels`` and ``max_concurrent_reads``.
     """
 
     conn_name_attr = "yandex_vision_conn_id"
     default_conn_name = "yandex_vision_default"
-    conn_type = CONNECTION_TYPE
-    hook_name = "Yandex Vision"
+    conn_type: str = CONNECTION_TYPE["connection-type"]
+    hook_name: str = CONNECTION_TYPE["hook-name"]
 
     def __init__(
         self,
@@ -52,21 +52,14 @@ class YandexVisionHook(BaseHook):
         *,
         requests_per_second: float = defaults.REQUESTS_PER_SECOND,
         max_concurrent_requests: int = defaults.MAX_CONCURRENT_REQUESTS,
-        max_concurrent_reads: int = defaults.MAX_CONCURRENT_READS,
-        max_image_bytes: int = defaults.MAX_IMAGE_BYTES,
-        max_pixels: int = defaults.MAX_PIXELS,
-        max_request_bytes: int = defaults.MAX_REQUEST_BYTES,
-        **kwargs: Any,
+        **settings: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__()
         self.yandex_vision_conn_id = yandex_vision_conn_id
         self.settings = Settings(
             requests_per_second=requests_per_second,
             max_concurrent_requests=max_concurrent_requests,
-            max_concurrent_reads=max_concurrent_reads,
-            max_image_bytes=max_image_bytes,
-            max_pixels=max_pixels,
-            max_request_bytes=max_request_bytes,
+            **settings,
         )
 
     @cached_property
@@ -76,33 +69,26 @@ class YandexVisionHook(BaseHook):
         except AirflowNotFoundException:
             raise ConfigurationError(f"connection {self.yandex_vision_conn_id!r} does not exist") from None
         if connection.password:
-            _mask_secret()(connection.password.strip())
+            _mask_secret(connection.password.strip())
         fields = VisionConnection.read(connection)
         if fields.sends_key_in_clear:
-            self.log.warning("%s is not https: the API key is sent unencrypted", fields.host)
-        return VisionClient(
-            fields.credentials,
-            host=fields.host,
-            folder_id=fields.folder_id,
-            timeout=fields.timeout,
-            connections=self.settings.max_concurrent_requests,
-        )
+            self.log.warning("%s does not use https: the API key is sent unencrypted", fields.host)
+        return VisionClient(**vars(fields), connections=self.settings.max_concurrent_requests)
 
     def get_conn(self) -> VisionClient:
-        """The client, made once; the connection is looked up at the first call.
+        """The client; the first call looks up the connection and creates it.
 
-        :raises ConfigurationError: the connection does not exist, or a field of it is wrong.
+        :raises ConfigurationError: the connection does not exist, or a field of it is invalid.
         """
         return self._client
 
     def batch_analyze(self, images: Sequence[Image]) -> list[CopySearchResult]:
-        """Search for copies of 1 to 8 images with one request, without retries.
+        """Search for copies of 1 to 8 images in one request, without retries.
 
-        An image that cannot be sent is ``rejected`` or ``failed`` and does not affect the others.
-
-        :return: results in the order of the images.
-        :raises ServiceError: the request as a whole failed; its ``uris`` name the images that it carried.
-        :raises ConfigurationError: not 1 to 8 images, or a broken connection.
+        :return: one result per image, in order. An image that cannot be sent is ``rejected`` or ``failed`` and does
+            not affect the others.
+        :raises ServiceError: the whole request failed; its ``uris`` are the images that were sent.
+        :raises ConfigurationError: not 1 to 8 images, or an invalid connection.
         """
         client = self.get_conn()
         if not 1 <= len(images) <= client.max_images_per_request:
@@ -115,15 +101,15 @@ class YandexVisionHook(BaseHook):
     def copy_search(self, images: Iterable[Image]) -> Generator[CopySearchResult]:
         """Search for copies of any number of images.
 
-        :return: results as they come, in no particular order, one for every image. A problem with one image is a
-            status, never an exception. Closing the generator stops the search.
-        :raises ServiceError: going on is pointless: access denied, or the service is down.
+        :return: results as they arrive, in any order, one per image. A problem with one image is a status, never an
+            exception. Closing the generator stops the search.
+        :raises ServiceError: continuing is pointless: access is denied, or the service is down.
         """
         with closing(CopySearch(self.get_conn(), images, self.settings)) as search:
             yield from search
 
     def test_connection(self) -> tuple[bool, str]:
-        """Whether the service accepts the credentials, asked with a request that has no image and so costs nothing."""
+        """Check that the service accepts the credentials, with a request that has no images and so costs nothing."""
         try:
             client = self.get_conn()
             client.check_access()
@@ -134,26 +120,25 @@ class YandexVisionHook(BaseHook):
         except UnavailableError as error:
             return False, f"The host is unreachable or unavailable: {error}"
         except ServiceError as error:
-            return False, f"The host does not reply like the service: {error}"
+            return False, f"Unexpected reply: {error}"
         except Exception as error:
             return False, printable(str(error))
         return True, f"{client.host} accepts the API key"
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """The form before Airflow 3.2, made from the provider info."""
-        behaviour = _connection_type()["ui-field-behaviour"]
-        return {name.replace("-", "_"): value for name, value in behaviour.items()}
+        """The connection form before Airflow 3.2, from the provider info."""
+        return {name.replace("-", "_"): value for name, value in CONNECTION_TYPE["ui-field-behaviour"].items()}
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Extra fields of the form before Airflow 3.2, made from the provider info."""
+        """Extra fields of the connection form before Airflow 3.2, from the provider info."""
         from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
         from wtforms import StringField
 
         return {
             name: StringField(field["label"], description=field["description"], widget=BS3TextFieldWidget())
-            for name, field in _connection_type()["conn-fields"].items()
+            for name, field in CONNECTION_TYPE["conn-fields"].items()
         }
 
     def _prepare(self, image: Image) -> PreparedImage | CopySearchResult:
@@ -163,16 +148,10 @@ class YandexVisionHook(BaseHook):
             return result_of_error(image, error, utc_now())
 
 
-def _connection_type() -> dict[str, Any]:
-    connection_type: dict[str, Any] = get_provider_info()["connection-types"][0]
-    return connection_type
-
-
-def _mask_secret() -> Callable[[str], None]:
-    """Airflow's own, wherever this release keeps it: common.compat has it only from 1.22 on."""
+def _mask_secret(secret: str) -> None:
+    """Airflow itself masks the passwords of some connections only. common.compat has the function only from 1.22 on."""
     try:
         module = import_module("airflow.sdk.log")
     except ImportError:
         module = import_module("airflow.utils.log.secrets_masker")
-    mask_secret: Callable[[str], None] = module.mask_secret
-    return mask_secret
+    module.mask_secret(secret)

@@ -14,7 +14,7 @@ Connect = Callable[..., None]
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
-    """Makes the connection ``vision``: from a URI, or of fields with a good key among them."""
+    """Create the connection ``vision`` from a URI or from fields; it has a valid key by default."""
 
     def connect(uri: str | None = None, **fields: object) -> None:
         value = uri or json.dumps({"conn_type": "yandex_vision", "password": API_KEY, **fields})

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import base64
+import http.client
 import json
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,26 +14,29 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import requests_mock as mocking
 from requests.exceptions import ConnectTimeout
+from requests_mock import Mocker
 
 from airflow_provider_yandex_vision.hooks.connection import VisionConnection
 from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
-from airflow_provider_yandex_vision.vision import Image, VisionClient
-from airflow_provider_yandex_vision.vision.errors import (
+from airflow_provider_yandex_vision.search.search import CopySearch
+from airflow_provider_yandex_vision.vision import (
     AuthenticationError,
     ConfigurationError,
+    Image,
     ThrottledError,
     UnavailableError,
+    VisionClient,
 )
 from tests.hooks.conftest import CONN_ID, Connect
 from tests.support.hostile import FORGERY, forges
-from tests.support.loopback import serving, tls_context
-from tests.support.pictures import image, images
+from tests.support.loopback import reply, serving, tls_context
+from tests.support.pictures import image, images, png
 from tests.support.secrets import API_KEY
 
 URL = "https://vision.api.cloud.yandex.net/vision/v1/batchAnalyze"
-IN_CLEAR = "the API key travels in clear"
+IN_CLEAR = "the API key is sent unencrypted"
+STRANGE = "Unexpected reply"
 
 
 @pytest.fixture
@@ -40,7 +46,7 @@ def hook(connect: Connect) -> YandexVisionHook:
 
 
 def count_specs(request: Any, context: Any) -> dict[str, Any]:
-    """As many copies for each image as its request has images: what a reply of the service looks like."""
+    """A reply with as many copies of each image as the request has images."""
     specs = json.loads(b"".join(request.body))["analyzeSpecs"]
     return {"results": [{"results": [{"imageCopySearch": {"copyCount": len(specs)}}]} for _ in specs]}
 
@@ -53,7 +59,7 @@ def unreadable(uri: str) -> Image:
 
 
 class TestConnection:
-    def test_is_looked_up_when_it_is_needed_and_not_before(self, connect: Connect) -> None:
+    def test_is_looked_up_when_first_needed(self, connect: Connect) -> None:
         hook = YandexVisionHook(CONN_ID)
         connect(host="https://later.test")
         assert hook.get_conn().host == "https://later.test"
@@ -62,14 +68,14 @@ class TestConnection:
         assert isinstance(hook.get_conn(), VisionClient)
         assert hook.get_conn() is hook.get_conn()
 
-    def test_is_the_default_one_where_none_is_named(self) -> None:
+    def test_has_a_default(self) -> None:
         assert YandexVisionHook().yandex_vision_conn_id == "yandex_vision_default"
 
-    def test_that_does_not_exist_is_said_not_to(self) -> None:
-        with pytest.raises(ConfigurationError, match="there is no connection 'nowhere'"):
+    def test_missing_is_reported(self) -> None:
+        with pytest.raises(ConfigurationError, match="connection 'nowhere' does not exist"):
             YandexVisionHook("nowhere").get_conn()
 
-    def test_gives_its_folder_and_timeout_to_the_client(self, connect: Connect, requests_mock: mocking.Mocker) -> None:
+    def test_sets_folder_id_and_timeout(self, connect: Connect, requests_mock: Mocker) -> None:
         connect(extra={"folder_id": "b1g", "timeout": "7"})
         requests_mock.post(URL, json=count_specs)
         YandexVisionHook(CONN_ID).batch_analyze([image("memory://a")])
@@ -77,8 +83,8 @@ class TestConnection:
         assert json.loads(b"".join(sent.body))["folderId"] == "b1g"
         assert sent.timeout == (10.0, 7.0)
 
-    def test_has_its_key_masked_by_airflow(self) -> None:
-        """Whatever the connection comes from: Airflow itself masks the keys of some sources only."""
+    def test_key_is_masked_by_airflow(self) -> None:
+        """Also if the connection comes from a source whose passwords Airflow itself does not mask."""
         key = "AQVN-a-key-that-airflow-has-not-seen"
 
         class OtherSource(YandexVisionHook):
@@ -96,8 +102,8 @@ class TestConnection:
         OtherSource(CONN_ID).get_conn()
         assert redact(f"Api-Key {key}!") == "Api-Key ***!"
 
-    def test_in_clear_is_warned_of_once_however_many_requests_there_are(
-        self, connect: Connect, requests_mock: mocking.Mocker, capfd: pytest.CaptureFixture[str]
+    def test_unencrypted_is_warned_about_once(
+        self, connect: Connect, requests_mock: Mocker, capfd: pytest.CaptureFixture[str]
     ) -> None:
         connect(host="http://proxy.test")
         requests_mock.post("http://proxy.test/vision/v1/batchAnalyze", json=count_specs)
@@ -107,27 +113,26 @@ class TestConnection:
         assert requests_mock.call_count == 4
         assert "".join(capfd.readouterr()).count(IN_CLEAR) == 1
 
-    def test_is_verified_whatever_its_extra_says(self, connect: Connect, tmp_path: Path) -> None:
+    def test_verification_cannot_be_disabled(self, connect: Connect, tmp_path: Path) -> None:
         heads: list[str] = []
-        wishes = {**dict.fromkeys(("verify", "ssl_verify", "verify_ssl", "check_certificate"), False), "insecure": True}
+        off = dict.fromkeys(("verify", "ssl_verify", "verify_ssl", "check_certificate"), False)
         with serving(lambda connection: None, tls=tls_context(tmp_path / "ca.pem"), heads=heads) as url:
-            connect(host=url, extra=wishes)
+            connect(host=url, extra={**off, "insecure": True})
             with pytest.raises(UnavailableError, match="certificate"):
                 YandexVisionHook(CONN_ID).batch_analyze([image("memory://a")])
         assert heads == []
 
-    def test_is_shown_by_nothing_that_holds_its_key(self, hook: YandexVisionHook) -> None:
+    def test_key_is_in_no_repr(self, hook: YandexVisionHook) -> None:
         client = hook.get_conn()
         connection = VisionConnection.read(hook.get_connection(CONN_ID))
-        with closing(hook.search([])) as search:
-            for holder in (hook, client, client._transport, client._transport._auth, connection, search):
-                fields = {} if holder is client._transport._auth or holder is connection else vars(holder)
-                assert API_KEY not in f"{holder} {holder!r} {fields}"
+        with closing(CopySearch(client, [], hook.settings)) as search:
+            for holder in (hook, client, client._transport, connection, search):
+                assert API_KEY not in f"{holder} {holder!r} {vars(holder)}"
 
     @pytest.mark.parametrize(
         "host", ["http://127.0.0.1:8080", "http://localhost", "http://[::1]:8080", "https://proxy.test"]
     )
-    def test_that_nobody_can_overhear_is_not_warned_of(
+    def test_private_or_encrypted_is_not_warned_about(
         self, connect: Connect, capfd: pytest.CaptureFixture[str], host: str
     ) -> None:
         connect(host=host)
@@ -136,22 +141,28 @@ class TestConnection:
 
 
 class TestSettings:
-    def test_that_make_no_sense_are_refused_at_once(self) -> None:
+    def test_invalid_are_refused_at_once(self) -> None:
         with pytest.raises(ConfigurationError, match="max_concurrent_requests"):
             YandexVisionHook(CONN_ID, max_concurrent_requests=0)
 
-    def test_set_what_is_sent(self, connect: Connect) -> None:
+    def test_unknown_are_refused_at_once(self) -> None:
+        with pytest.raises(TypeError, match="max_image_byte"):
+            YandexVisionHook(CONN_ID, max_image_byte=10)
+
+    def test_limit_what_is_sent(self, connect: Connect) -> None:
         connect()
         hook = YandexVisionHook(CONN_ID, max_image_bytes=10, max_pixels=20, max_request_bytes=30)
-        limits = hook.settings.limits
-        assert (limits.max_image_bytes, limits.max_pixels, limits.max_request_bytes) == (10, 20, 30)
+        settings = hook.settings
+        assert (settings.max_image_bytes, settings.max_pixels, settings.max_request_bytes) == (10, 20, 30)
         assert hook.batch_analyze([image("memory://a")])[0].error_code == "TOO_LARGE"
+
+    def test_default_to_10_requests_per_second_8_at_once(self) -> None:
+        settings = YandexVisionHook().settings
+        assert (settings.requests_per_second, settings.max_concurrent_requests) == (10.0, 8)
 
 
 class TestBatchAnalyze:
-    def test_keeps_the_order_with_bad_files_among_good_ones(
-        self, hook: YandexVisionHook, requests_mock: mocking.Mocker
-    ) -> None:
+    def test_keeps_the_order_with_bad_files(self, hook: YandexVisionHook, requests_mock: Mocker) -> None:
         requests_mock.post(URL, json=count_specs)
         results = hook.batch_analyze(
             [image("memory://a"), image("memory://text", b"hello"), image("memory://b"), unreadable("memory://c")]
@@ -164,9 +175,7 @@ class TestBatchAnalyze:
         ]
         assert requests_mock.call_count == 1
 
-    def test_sends_nothing_where_nothing_can_be_sent(
-        self, hook: YandexVisionHook, requests_mock: mocking.Mocker
-    ) -> None:
+    def test_sends_nothing_if_no_image_can_be_sent(self, hook: YandexVisionHook, requests_mock: Mocker) -> None:
         [result] = hook.batch_analyze([image("memory://text", b"hello")])
         assert result.error_code == "NOT_AN_IMAGE"
         assert requests_mock.call_count == 0
@@ -176,9 +185,7 @@ class TestBatchAnalyze:
         with pytest.raises(ConfigurationError, match=f"1 to 8 images, not {count}"):
             hook.batch_analyze(list(images(count)))
 
-    def test_raises_without_another_try_and_says_which_images_were_sent(
-        self, hook: YandexVisionHook, requests_mock: mocking.Mocker
-    ) -> None:
+    def test_raises_without_retrying_and_names_the_images(self, hook: YandexVisionHook, requests_mock: Mocker) -> None:
         requests_mock.post(URL, status_code=429)
         with pytest.raises(ThrottledError) as caught:
             hook.batch_analyze([image("memory://text", b"hello"), image("memory://a")])
@@ -191,7 +198,7 @@ def search_threads() -> set[threading.Thread]:
 
 
 class TestCopySearch:
-    def test_yields_a_result_for_every_image(self, hook: YandexVisionHook, requests_mock: mocking.Mocker) -> None:
+    def test_yields_a_result_for_every_image(self, hook: YandexVisionHook, requests_mock: Mocker) -> None:
         requests_mock.post(URL, json=count_specs)
         results = {
             result.uri: result.status
@@ -200,19 +207,19 @@ class TestCopySearch:
         good = {f"memory://{number}": "found" for number in range(11)}
         assert results == {**good, "memory://text": "rejected", "memory://c": "failed"}
 
-    def test_does_nothing_before_the_first_result_is_asked_for(self) -> None:
+    def test_does_nothing_before_the_first_result(self) -> None:
         hook = YandexVisionHook("nowhere")
         search = hook.copy_search(images(3))
         with pytest.raises(ConfigurationError):
             next(search)
 
-    def test_raises_where_going_on_is_pointless(self, hook: YandexVisionHook, requests_mock: mocking.Mocker) -> None:
+    def test_raises_if_continuing_is_pointless(self, hook: YandexVisionHook, requests_mock: Mocker) -> None:
         requests_mock.post(URL, status_code=401)
         with pytest.raises(AuthenticationError):
             list(hook.copy_search(images(100)))
         assert requests_mock.call_count <= hook.settings.max_concurrent_requests
 
-    def test_stops_its_threads_when_it_is_closed_with_a_request_in_flight(self, connect: Connect) -> None:
+    def test_close_stops_its_threads(self, connect: Connect) -> None:
         asked = threading.Event()
 
         def listing() -> Iterator[Image]:
@@ -230,6 +237,24 @@ class TestCopySearch:
             assert search_threads() <= before
 
 
+def test_requests_and_replies_are_never_logged(
+    connect: Connect, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("", "urllib3", "http.client", "requests", "airflow_provider_yandex_vision"):
+        caplog.set_level(logging.DEBUG, name)
+    shown = {"pageUrl": "https://page.test/", "title": "Nobody may read this"}
+    found = {"results": [{"imageCopySearch": {"copyCount": "1", "topResults": [shown]}}]}
+    with serving(lambda connection: connection.sendall(reply(json.dumps({"results": [found]}).encode()))) as url:
+        connect(host=url)
+        [result] = YandexVisionHook(CONN_ID, linger=0).copy_search([image("memory://a")])
+    assert result.matches[0].title == shown["title"]
+    logged = "\n".join((caplog.text, *map(repr, caplog.records), *capfd.readouterr()))
+    assert "POST /vision/v1/batchAnalyze" in logged, "urllib3 logs nothing: the test proves nothing"
+    for word in (base64.b64encode(png("memory://a")).decode(), "IMAGE_COPY_SEARCH", *shown.values()):
+        assert word not in logged
+    assert http.client.HTTPConnection.debuglevel == 0
+
+
 class TestTestConnection:
     @pytest.mark.parametrize(
         ("status", "text", "ok", "message"),
@@ -237,19 +262,19 @@ class TestTestConnection:
             (400, '{"code": 3, "message": "analyze_specs: 1-8"}', True, "https://vision.api.cloud.yandex.net accepts"),
             (200, "{}", True, "https://vision.api.cloud.yandex.net accepts"),
             (401, f'{{"code": 16, "message": "Unknown api key {API_KEY}"}}', False, "The API key is wrong"),
-            (403, '{"code": 7, "message": "Permission denied"}', False, "The API key is known but has no permission"),
-            (503, "", False, "The host is unreachable or in trouble"),
-            (404, "<html>No such page</html>", False, "The host answers, but not as the service does: No such page"),
-            (200, "<html>Welcome</html>", False, "The host answers, but not as the service does"),
-            (400, "<html>Plain HTTP sent to HTTPS port</html>", False, "The host answers, but not as the service"),
-            (302, "", False, "The host answers, but not as the service does: redirects are not followed"),
-            (400, '{"code": 3, "message": "Specified folder ID x does not match"}', False, "The host answers, but"),
+            (403, '{"code": 7, "message": "no"}', False, "Permission denied: the service account needs the role"),
+            (503, "", False, "The host is unreachable or unavailable"),
+            (404, "<html>No such page</html>", False, f"{STRANGE}: No such page"),
+            (200, "<html>Welcome</html>", False, STRANGE),
+            (400, "<html>Plain HTTP sent to HTTPS port</html>", False, STRANGE),
+            (302, "", False, f"{STRANGE}: redirects are not followed"),
+            (400, '{"code": 3, "message": "Folder ID x does not match"}', False, f"{STRANGE}: Folder ID x does not"),
         ],
     )
-    def test_tells_one_trouble_from_another(
+    def test_says_what_is_wrong(
         self,
         hook: YandexVisionHook,
-        requests_mock: mocking.Mocker,
+        requests_mock: Mocker,
         status: int,
         text: str,
         ok: bool,
@@ -261,13 +286,13 @@ class TestTestConnection:
         assert result[1].startswith(message)
         assert API_KEY not in result[1]
 
-    def test_sends_no_image(self, hook: YandexVisionHook, requests_mock: mocking.Mocker) -> None:
+    def test_sends_no_image(self, hook: YandexVisionHook, requests_mock: Mocker) -> None:
         requests_mock.post(URL, status_code=400, json={"code": 3})
         hook.test_connection()
         sent: Any = requests_mock.last_request
         assert b"".join(sent.body) == b'{"analyzeSpecs":[]}'
 
-    def test_says_that_nobody_listens(self, connect: Connect) -> None:
+    def test_says_that_the_connection_was_refused(self, connect: Connect) -> None:
         with socket.create_server(("127.0.0.1", 0)) as closed:
             port = closed.getsockname()[1]
         connect(host=f"http://127.0.0.1:{port}")
@@ -275,29 +300,27 @@ class TestTestConnection:
         assert not ok
         assert "Connection refused" in message
 
-    @pytest.mark.parametrize("error", [ConnectTimeout(), RuntimeError("never seen before")])
-    def test_never_raises(self, hook: YandexVisionHook, requests_mock: mocking.Mocker, error: Exception) -> None:
+    @pytest.mark.parametrize("error", [ConnectTimeout(), RuntimeError("unexpected")])
+    def test_never_raises(self, hook: YandexVisionHook, requests_mock: Mocker, error: Exception) -> None:
         requests_mock.post(URL, exc=error)
         assert hook.test_connection()[0] is False
 
     @pytest.mark.parametrize(
         "reply", [{"exc": RuntimeError(FORGERY)}, {"status_code": 401, "json": {"message": FORGERY}}]
     )
-    def test_says_in_one_line_what_others_say_in_many(
-        self, hook: YandexVisionHook, requests_mock: mocking.Mocker, reply: dict[str, Any]
-    ) -> None:
+    def test_message_is_one_line(self, hook: YandexVisionHook, requests_mock: Mocker, reply: dict[str, Any]) -> None:
         requests_mock.post(URL, **reply)
         assert not forges(hook.test_connection()[1])
 
     @pytest.mark.parametrize(
         ("fields", "message"),
         [
-            ({"password": ""}, "Connection 'vision' has no API key: put it into the password field"),
-            ({"password": f"{API_KEY}\n{API_KEY}"}, "Connection 'vision' has an API key with characters that no key"),
-            ({"host": "two words"}, "Connection 'vision' has host 'two words', which is not a URL"),
+            ({"password": ""}, "connection 'vision': the API key is missing: put it into the password field"),
+            ({"password": f"{API_KEY}\n{API_KEY}"}, "connection 'vision': the API key contains invalid characters"),
+            ({"host": "two words"}, "connection 'vision': host 'two words' is not a URL"),
         ],
     )
-    def test_says_what_is_wrong_with_the_fields(self, connect: Connect, fields: dict[str, str], message: str) -> None:
+    def test_says_which_field_is_invalid(self, connect: Connect, fields: dict[str, str], message: str) -> None:
         connect(**fields)
         ok, said = YandexVisionHook(CONN_ID).test_connection()
         assert not ok
@@ -305,4 +328,4 @@ class TestTestConnection:
         assert API_KEY not in said
 
     def test_says_that_the_connection_is_missing(self) -> None:
-        assert YandexVisionHook("nowhere").test_connection() == (False, "there is no connection 'nowhere'")
+        assert YandexVisionHook("nowhere").test_connection() == (False, "connection 'nowhere' does not exist")

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 import requests
-import trustme
 
 from airflow_provider_yandex_vision.vision import ProtocolError
 from airflow_provider_yandex_vision.vision.transport import MAX_REPLY_BYTES, AbortableAdapter
-from tests.support.loopback import reply, serving
+from tests.support.loopback import reply, serving, tls_context
 from tests.vision.conftest import new_client
 
 
@@ -26,30 +25,19 @@ def adapter() -> AbortableAdapter:
 
 
 @pytest.fixture
-def session(
-    adapter: AbortableAdapter, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[requests.Session]:
-    certificate = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(certificate)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+def session(adapter: AbortableAdapter) -> Iterator[requests.Session]:
     with requests.Session() as session:
         session.mount("http://", adapter)
         session.mount("https://", adapter)
         yield session
 
 
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
 @pytest.fixture(params=["http", "https"])
-def tls(request: pytest.FixtureRequest, authority: trustme.CA) -> ssl.SSLContext | None:
+def tls(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext | None:
     if request.param == "http":
         return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("localhost").configure_cert(context)
-    return context
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    return tls_context(tmp_path / "ca.pem")
 
 
 def test_abort_ends_every_request_in_flight(
