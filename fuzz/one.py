@@ -1,4 +1,4 @@
-"""One target under atheris, in a process of its own: atheris ends the process that it runs in."""
+"""One target under atheris, in its own process: atheris ends the process that it runs in."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from random import Random
 
 import atheris
 
-# What is loaded here is watched: an input that reaches lines that none before did is kept and varied.
+# Coverage of what is loaded here guides the fuzzer: it keeps and varies inputs that reach new lines.
 with atheris.instrument_imports(include=["airflow_provider_yandex_vision", "imagesize", "PIL", "email"]):
-    import imagesize  # noqa: F401 - the checks load it late
+    import imagesize  # noqa: F401 - loaded late by the checks
     from PIL import Image
 
     from fuzz.targets import TARGETS
@@ -24,7 +24,7 @@ VALUES = rb'null true -1 0 3 0.5 1e999 9223372036854775808 "" "\u0000" "\ud83d" 
 
 
 def mutate(content: bytes, max_size: int, seed: int) -> bytes:
-    """Other bytes; in JSON, half of the times, another value for one of its words."""
+    """Mutated bytes; in JSON, half of the time, one value replaced by another."""
     random = Random(seed)
     if content[:1] in (b"{", b"[") and (words := list(WORD.finditer(content))) and random.random() < 0.5:
         word, other = random.choices(words, k=2)
@@ -35,7 +35,7 @@ def mutate(content: bytes, max_size: int, seed: int) -> bytes:
 
 
 if __name__ == "__main__":
-    # Pillow has something to say about nearly every broken picture.
+    # Pillow warns about nearly every broken image.
     warnings.simplefilter("ignore")
     logging.disable()
     atheris.Setup(sys.argv[1:], TARGETS[sys.argv[1]], custom_mutator=mutate)
