@@ -1,4 +1,4 @@
-"""Results in two SQL tables, which are also the memory of what was searched already."""
+"""Results in two SQL tables, which also remember what has been searched."""
 
 from __future__ import annotations
 

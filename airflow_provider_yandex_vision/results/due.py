@@ -1,4 +1,4 @@
-"""Which of the listed images are searched: never twice by accident, and no more than the budget allows."""
+"""Which of the listed images to search: none twice by accident, and no more than the budget allows."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from heapq import heappop, heappush
 from logging import getLogger
 
 from airflow_provider_yandex_vision.results.database import chunks
-from airflow_provider_yandex_vision.results.table import Now, ResultTable, SearchedImage, utc_now
-from airflow_provider_yandex_vision.vision.models import Image
+from airflow_provider_yandex_vision.results.table import Now, ResultTable, SearchedImage
+from airflow_provider_yandex_vision.vision.models import Image, utc_now
 
 log = getLogger(__name__)
 
 
 class DueImages:
-    """Yields the images that are to be searched and counts the others, in flat memory.
+    """Yields the images to search and counts the others. Memory does not grow with the listing.
 
-    Skipped are images with a result of this run (its earlier attempts, other tasks of it), unless that is
-    ``failed``, or is ``rejected`` and the content has changed since. With ``recheck_after`` skipped are also
-    images whose etag is that of a search within this time that did not fail. Each URI may be listed once only.
+    An image is skipped if it has a result of this DAG run (from an earlier attempt or another task), unless that
+    is ``failed``, or is ``rejected`` and the content has changed since. With ``recheck_after``, an image is also
+    skipped if its etag is unchanged and its last search is more recent than that and did not fail.
 
-    With ``max_images`` images never searched come first, then those whose search is longest ago.
-    What earlier attempts of the task have done counts against ``max_images``.
+    With ``max_images``, images never searched come first, then those searched the longest ago. Images finished
+    by earlier attempts of the task count against it.
 
-    :param table: what is remembered; None remembers nothing, so nothing is skipped.
-    :param recheck_after: None has every new run search everything.
-    :param max_images: budget of the task instance; None has images come as listed.
+    :param images: each URI at most once.
+    :param table: earlier results; if None, no image is skipped.
+    :param recheck_after: if None, every new run searches all images.
+    :param max_images: budget of the task instance; if None, images come in the order of the listing.
     """
 
     def __init__(
@@ -40,28 +41,29 @@ class DueImages:
     ) -> None:
         self._images = images
         self._table = table
+        self._this_run = table and (table.task.dag_id, table.task.run_id)
         self._max_images = max_images
         self._fresh_since = None if recheck_after is None else now() - recheck_after
         self.listed = 0
-        self.resumed = 0
+        self.finished = 0
         self.unchanged = 0
         self.left_over = 0
 
     @property
     def skipped(self) -> int:
-        return self.resumed + self.unchanged
+        return self.finished + self.unchanged
 
     def __iter__(self) -> Iterator[Image]:
-        done = self._table.committed() if self._table else 0
-        if done:
-            log.info("This run goes on: %s images were done by earlier attempts and are skipped", f"{done:,}")
+        finished = self._table.committed() if self._table else 0
+        if finished:
+            log.info("Resuming: skipping %s images finished by earlier attempts", f"{finished:,}")
         if self._max_images is not None:
-            yield from self._within(max(0, self._max_images - done))
+            yield from self._within(max(0, self._max_images - finished))
         else:
             yield from (image for image, _ in self._due())
         log.info(
-            "Listed %s images; skipped %s done in this run, %s unchanged since their last search; %s over max_images",
-            *(f"{count:,}" for count in (self.listed, self.resumed, self.unchanged, self.left_over)),
+            "Listed %s images: skipped %s finished in this run and %s unchanged; left %s over max_images",
+            *(f"{count:,}" for count in (self.listed, self.finished, self.unchanged, self.left_over)),
         )
 
     def _due(self) -> Iterator[tuple[Image, SearchedImage | None]]:
@@ -72,30 +74,23 @@ class DueImages:
                 searched = known.get(image.uri)
                 if searched is None or searched.status == "failed":
                     yield image, None
-                elif self._is_resumed(image, searched):
-                    self.resumed += 1
+                elif self._is_finished(image, searched):
+                    self.finished += 1
                 elif self._is_unchanged(image, searched):
                     self.unchanged += 1
                 else:
                     yield image, searched
 
-    def _is_resumed(self, image: Image, searched: SearchedImage) -> bool:
-        assert self._table is not None
-        run = self._table.run
-        if (searched.run_id, searched.dag_id) != (run.run_id, run.dag_id):
-            return False
-        return searched.status != "rejected" or searched.etag == image.etag
+    def _is_finished(self, image: Image, searched: SearchedImage) -> bool:
+        of_this_run = (searched.dag_id, searched.run_id) == self._this_run
+        return of_this_run and (searched.status != "rejected" or searched.etag == image.etag)
 
     def _is_unchanged(self, image: Image, searched: SearchedImage) -> bool:
-        return (
-            self._fresh_since is not None
-            and image.etag is not None
-            and searched.etag == image.etag
-            and searched.searched_at > self._fresh_since
-        )
+        is_fresh = self._fresh_since is not None and searched.searched_at > self._fresh_since
+        return is_fresh and image.etag is not None and image.etag == searched.etag
 
     def _within(self, budget: int) -> Iterator[Image]:
-        # The newest search is at the top, and the first to give way. Numbers keep images from being compared.
+        # A heap whose top is the most recent search, the first to drop. The number breaks ties between images.
         waiting: list[tuple[float, int, Image]] = []
         for number, (image, searched) in enumerate(self._due()):
             if searched is not None:

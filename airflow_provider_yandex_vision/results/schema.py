@@ -1,66 +1,161 @@
-"""The tables are there, have the columns, and take rows: found out before anything is paid."""
+"""The two results tables: their columns on any database, and the checks before the first search."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from datetime import datetime, timezone
+from functools import partial
+from typing import Any, NamedTuple
 
-from sqlalchemy import Table, Unicode, inspect, literal_column, select, text
-from sqlalchemy.engine import Connection
+import sqlalchemy as sa
+from sqlalchemy import CHAR, BigInteger, Column, Unicode
+from sqlalchemy.dialects import mysql
+from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from airflow_provider_yandex_vision.results.database import Database
-from airflow_provider_yandex_vision.results.tables import Tables
 from airflow_provider_yandex_vision.vision.errors import TableError
 
+MATCHES_SUFFIX = "_matches"
+MAX_NAME_LENGTH = 63 - len(MATCHES_SUFFIX)
+"""PostgreSQL silently truncates identifiers after 63 characters, MySQL rejects them after 64."""
 
-def create_missing(database: Database, tables: Tables, *, create: bool) -> None:
-    """
-    :param create: False to only look whether the tables are there.
-    :raises TableError: they are not there, and shall or can not be created.
-    """
-    missing = _missing(database, tables)
-    while missing:
-        if not create:
+_NAME = re.compile(r"(?:(?P<schema>[A-Za-z_]\w*)\.)?(?P<table>[A-Za-z_]\w*)", re.ASCII)
+
+MYSQL_NAMES = ("mysql", "mariadb")
+"""SQLAlchemy's dialect name depends on how the URL starts, not on the server."""
+
+# utf8mb4_bin tells "é" from "e"; older servers need the row format for an index on run_id.
+_OPTIONS = {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin", "row_format": "DYNAMIC"}
+_MYSQL_OPTIONS: Any = {f"{server}_{option}": _OPTIONS[option] for server in MYSQL_NAMES for option in _OPTIONS}
+
+# MySQL's plain TEXT is limited to 64 KB.
+Text = sa.UnicodeText().with_variant(mysql.LONGTEXT(), "mysql").with_variant(mysql.LONGTEXT(), "mariadb")
+
+
+class Timestamp(TypeDecorator):  # type: ignore[type-arg]  # SQLAlchemy 1.4's has no parameter
+    """An aware datetime, stored in UTC with microseconds, even if the database has no time zones."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name in MYSQL_NAMES:
+            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
+        return dialect.type_descriptor(sa.DateTime(timezone=dialect.name == "postgresql"))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        moment = value.astimezone(timezone.utc)
+        return moment if dialect.name == "postgresql" else moment.replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.astimezone(timezone.utc) if value.tzinfo else value.replace(tzinfo=timezone.utc)
+
+
+_IMAGES = sa.Table(
+    "images",
+    sa.MetaData(),
+    Column("image_id", CHAR(64), primary_key=True),
+    Column("image_uri", Text, nullable=False),
+    Column("status", Unicode(16), nullable=False),
+    Column("copy_count", BigInteger),
+    Column("match_count", BigInteger),
+    Column("error_code", Text),
+    Column("error_message", Text),
+    Column("content_sha256", CHAR(64), index=True),
+    Column("etag", Text),
+    Column("size_bytes", BigInteger),
+    Column("mime_type", Text),
+    Column("searched_at", Timestamp, nullable=False),
+    Column("dag_id", Unicode(250), nullable=False),
+    Column("run_id", Unicode(250), nullable=False, index=True),
+    Column("task_id", Unicode(250), nullable=False),
+    Column("map_index", sa.Integer, nullable=False),
+    **_MYSQL_OPTIONS,
+)
+
+_MATCHES = sa.Table(
+    "matches",
+    sa.MetaData(),
+    Column("match_id", CHAR(64), primary_key=True),
+    Column("image_id", CHAR(64), nullable=False, index=True),
+    Column("rank_no", BigInteger, nullable=False),
+    Column("image_url", Text, nullable=False),
+    Column("page_url", Text, nullable=False),
+    Column("domain", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("first_seen_at", Timestamp, nullable=False),
+    Column("last_seen_at", Timestamp, nullable=False),
+    Column("first_seen_run_id", Unicode(250), nullable=False, index=True),
+    **_MYSQL_OPTIONS,
+)
+
+
+class Tables(NamedTuple):
+    """``images`` has one row per image, ``matches`` one row per page that shows it."""
+
+    images: sa.Table
+    matches: sa.Table
+
+    @classmethod
+    def named(cls, name: str) -> Tables:
+        """
+        :param name: of the images table, ``table`` or ``schema.table``.
+        :raises TableError: the name is invalid.
+        """
+        parts = _NAME.fullmatch(name)
+        if not parts or len(parts["table"]) > MAX_NAME_LENGTH:
             raise TableError(
-                f"{database.table} lacks {', '.join(missing)}: create what is missing, or set create_table=True"
+                f"{name!r} is not a table name: use `table` or `schema.table` with letters, digits and underscores, "
+                f"and at most {MAX_NAME_LENGTH} characters for the table"
             )
+        table, schema = parts["table"], parts["schema"]
+        return cls(
+            _IMAGES.to_metadata(sa.MetaData(), schema=schema, name=table),
+            _MATCHES.to_metadata(sa.MetaData(), schema=schema, name=table + MATCHES_SUFFIX),
+        )
+
+
+def ensure_tables(database: Database, tables: Tables, *, create: bool) -> None:
+    """Make sure that the tables exist and have all columns.
+
+    :param create: create missing tables.
+    :raises TableError: a table does not exist, cannot be created, or lacks columns.
+    """
+
+    def columns(table: sa.Table) -> set[str]:
+        return database.transact("read", partial(_column_names, table=table), TableError)
+
+    missing = [table for table in tables if not columns(table)]
+    if missing and not create:
+        names = ", ".join(table.fullname for table in missing)
+        raise TableError(f"{database.table} lacks {names}: create what is missing, or set create_table=True")
+    for table in missing:
         try:
-            database.transact("create", lambda connection: _create(connection, tables), TableError)
+            database.transact("create", partial(table.create, checkfirst=True), TableError)
         except TableError:
-            # Of tasks that start together only one creates a table; the others go on with the rest.
-            still_missing = _missing(database, tables)
-            if still_missing == missing:
+            # Tasks that start together race to create the table; all but one fail.
+            if not columns(table):
                 raise
-            missing = still_missing
-        else:
-            return
-
-
-def check_columns(database: Database, tables: Tables) -> None:
-    """:raises TableError: a table of that name is there, with other columns."""
     for table in tables:
-        found = database.transact("read", _column_reader(table), TableError)
+        found = columns(table)
         lacking = [column.name for column in table.columns if column.name not in found]
         if lacking:
             raise TableError(
-                f"{database.table} is of another shape: {table.fullname} has no column {', '.join(lacking)}; "
-                f"add what is missing, or give another table"
+                f"{database.table} has another layout: {table.fullname} has no column {', '.join(lacking)}; "
+                "add the columns, or use another table"
             )
 
 
-def _missing(database: Database, tables: Tables) -> list[str]:
-    def look(connection: Connection) -> list[str]:
-        inspector = inspect(connection)
-        return [table.fullname for table in tables if not inspector.has_table(table.name, schema=table.schema)]
-
-    return database.transact("look for", look, TableError)
-
-
-def _create(connection: Connection, tables: Tables) -> None:
-    for table in tables:
-        table.create(connection, checkfirst=True)
-
-
-def _column_reader(table: Table) -> Callable[[Connection], set[str]]:
-    # An empty SELECT names the columns on any database; not every dialect's reflection works.
-    query = select(literal_column("*", type_=Unicode)).select_from(table).where(text("1 = 0"))
-    return lambda connection: set(map(str.lower, connection.execute(query).keys()))
+def _column_names(connection: Connection, table: sa.Table) -> set[str]:
+    """Empty if the table does not exist."""
+    if not sa.inspect(connection).has_table(table.name, schema=table.schema):
+        return set()
+    # An empty SELECT works on any database; reflection of columns does not.
+    query = sa.select(sa.literal_column("*", type_=Unicode)).select_from(table).where(sa.text("1 = 0"))
+    return set(map(str.lower, connection.execute(query).keys()))

@@ -1,80 +1,47 @@
-"""Insert rows or, where their key exists, change what changed."""
+"""Insert rows, or update those whose key exists."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache, lru_cache, partial
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, TypeAlias
 
 from sqlalchemy import Table, bindparam, cast, func, select, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.engine import Connection, Dialect
-from sqlalchemy.engine.interfaces import Compiled
-from sqlalchemy.sql import Insert
+from sqlalchemy.engine import Connection
 
 from airflow_provider_yandex_vision.results.database import chunks
 from airflow_provider_yandex_vision.results.rows import NewRow
-from airflow_provider_yandex_vision.results.tables import MYSQL_NAMES
+from airflow_provider_yandex_vision.results.schema import MYSQL_NAMES
 
-Changes: TypeAlias = "Callable[[Mapping[str, Any]], dict[str, Any]]"
-"""From the incoming row, as SQL expressions by column, to what an existing row is set to."""
-
-Upserting: TypeAlias = "Callable[[Table, Changes], Insert]"
-
-Write: TypeAlias = "Callable[[Connection, Table, Sequence[NewRow], Changes], None]"
+Changes: TypeAlias = "Callable[[Any], dict[str, Any]]"
+"""What to set in an existing row, by column, given the columns of the new row as SQL expressions."""
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[NewRow], changes: Changes) -> None:
-    """Write rows, each of a key of its own.
-
-    They go in the order of their keys: writers that take locks in one order do not wait in a ring.
-    """
+    """Write rows with distinct keys, in the order of the keys: writers of the same rows then do not deadlock."""
     write = _WRITES.get(connection.dialect.name, _update_or_insert)
     for chunk in chunks(sorted(rows, key=itemgetter(_key(table)))):
         write(connection, table, chunk, changes)
 
 
-def _on_duplicate_key(table: Table, changes: Changes) -> Insert:
+def _on_duplicate_key(connection: Connection, table: Table, rows: Sequence[NewRow], changes: Changes) -> None:
     statement = mysql.insert(table)
-    return statement.on_duplicate_key_update(changes(_by_name(statement.inserted)))
+    connection.execute(statement.on_duplicate_key_update(changes(statement.inserted)), rows)
 
 
-def _on_conflict(table: Table, changes: Changes) -> Insert:
+def _on_conflict(connection: Connection, table: Table, rows: Sequence[NewRow], changes: Changes) -> None:
     statement = sqlite.insert(table)
-    set_ = changes(_by_name(statement.excluded))
-    return statement.on_conflict_do_update(index_elements=[_key(table)], set_=set_)
-
-
-@lru_cache(maxsize=16)
-def _compile(upserting: Upserting, dialect: Dialect, table: Table, changes: Changes) -> Compiled:
-    return upserting(table, changes).compile(dialect=dialect)
-
-
-def _write_many(
-    upserting: Upserting, connection: Connection, table: Table, rows: Sequence[NewRow], changes: Changes
-) -> None:
-    """Like ``connection.execute(statement, rows)``, whose care for every value takes longer than the database."""
-    dialect = connection.dialect
-    compiled: Any = _compile(upserting, dialect, table, changes)
-    processors = {column.name: column.type.dialect_impl(dialect).bind_processor(dialect) for column in table.columns}
-    columns = zip(*map(itemgetter(*processors), rows), strict=True)
-    # Times repeat from row to row.
-    converted = (
-        map(cache(process), column) if process else column
-        for process, column in zip(processors.values(), columns, strict=True)
-    )
-    values = list(zip(*converted, strict=True))
-    parameters = values if compiled.positional else [dict(zip(processors, row, strict=True)) for row in values]
-    connection.exec_driver_sql(str(compiled), parameters)
+    set_ = changes(statement.excluded)
+    connection.execute(statement.on_conflict_do_update(index_elements=[_key(table)], set_=set_), rows)
 
 
 def _on_conflict_arrays(connection: Connection, table: Table, rows: Sequence[NewRow], changes: Changes) -> None:
-    """One array a column, since psycopg2 makes a round trip of every row."""
+    """One array per column: psycopg2 would make a round trip per row."""
     names = [column.name for column in table.columns]
     arrays = [func.unnest(cast(bindparam(f"new_{c.name}"), postgresql.ARRAY(c.type))) for c in table.columns]
     statement = postgresql.insert(table)
-    set_ = changes(_by_name(statement.excluded))
+    set_ = changes(statement.excluded)
     connection.execute(
         statement.from_select(names, select(*arrays)).on_conflict_do_update(index_elements=[_key(table)], set_=set_),
         {f"new_{name}": [row[name] for row in rows] for name in names},
@@ -82,7 +49,7 @@ def _on_conflict_arrays(connection: Connection, table: Table, rows: Sequence[New
 
 
 def _update_or_insert(connection: Connection, table: Table, rows: Sequence[NewRow], changes: Changes) -> None:
-    """Standard SQL, for databases whose own way is not known here."""
+    """Standard SQL, for any other database."""
     key = _key(table)
     column = table.columns[key]
     known = set(connection.execute(select(column).where(column.in_([row[key] for row in rows]))).scalars())
@@ -96,17 +63,12 @@ def _update_or_insert(connection: Connection, table: Table, rows: Sequence[NewRo
         connection.execute(table.insert(), new)
 
 
-_WRITES: dict[str, Write] = {
-    "sqlite": partial(_write_many, _on_conflict),
+_WRITES = {
+    "sqlite": _on_conflict,
     "postgresql": _on_conflict_arrays,
-    **dict.fromkeys(MYSQL_NAMES, partial(_write_many, _on_duplicate_key)),
+    **dict.fromkeys(MYSQL_NAMES, _on_duplicate_key),
 }
 
 
 def _key(table: Table) -> str:
-    (column,) = table.primary_key.columns
-    return str(column.name)
-
-
-def _by_name(columns: Iterable[Any]) -> dict[str, Any]:
-    return {column.name: column for column in columns}
+    return table.primary_key.columns.keys()[0]

@@ -1,4 +1,4 @@
-"""Every database the code has words for, and one it has none for."""
+"""Every supported database, and DuckDB as one that gets standard SQL."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 
 from airflow_provider_yandex_vision.results import ResultTable
-from airflow_provider_yandex_vision.results.tables import Tables
+from airflow_provider_yandex_vision.results.schema import Tables
 from tests.results.samples import FIRST_RUN
 
 SERVERS = {
@@ -23,7 +23,7 @@ SERVERS = {
 
 
 def server_url(server: str) -> str:
-    """URL of a server that answers; in CI all of them must."""
+    """URL of a running server. Skips the test if there is none, except in CI."""
     url = SERVERS[server]
     engine = create_engine(url)
     try:
@@ -39,7 +39,6 @@ def server_url(server: str) -> str:
 
 @pytest.fixture(params=["sqlite", "duckdb", "postgresql", "mysql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """DuckDB stands for a database that the code has no word for."""
     if request.param in SERVERS:
         return server_url(request.param)
     return f"{request.param}:///{tmp_path}/{request.param}.db"

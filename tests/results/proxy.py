@@ -1,4 +1,4 @@
-"""A way to a server that can be cut and mended."""
+"""A connection to a server that can be cut and restored."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from contextlib import suppress
 
 
 class Proxy:
-    """Listens on ``port`` of 127.0.0.1 and passes bytes on, until cut."""
+    """Listens on ``port`` of 127.0.0.1 and forwards bytes until cut."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
         self._open: list[socket.socket] = []
         self.port = 0
-        self.mend()
+        self.restore()
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         listener = socket.create_server(("127.0.0.1", self.port))
         self.port = listener.getsockname()[1]
         self._open = [listener]
@@ -39,7 +39,7 @@ class Proxy:
 
 
 def pump(source: socket.socket, sink: socket.socket) -> None:
-    """Pass bytes on until there are no more."""
+    """Forward bytes until the end of the stream."""
     with suppress(OSError):
         while data := source.recv(65536):
             sink.sendall(data)

@@ -1,4 +1,4 @@
-"""Results to write, and a plain look at what was written."""
+"""Results to write, and a way to read what was written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ WEDNESDAY = MONDAY + timedelta(days=2)
 FIRST_RUN = TaskKey("copies", "scheduled__2026-01-05", "search")
 SECOND_RUN = TaskKey("copies", "scheduled__2026-01-06", "search")
 
-
 SHA = "0123456789abcdef" * 4
 
 
@@ -34,11 +33,11 @@ def found(uri: str, *pages: str | CopyMatch, at: datetime = MONDAY, **fields: An
 
 
 def unanswered(uri: str, status: Status, at: datetime = MONDAY, **fields: Any) -> CopySearchResult:
-    return CopySearchResult(uri, status, error_code="X", error_message="trouble", searched_at=at, **fields)
+    return CopySearchResult(uri, status, error_code="X", error_message="message", searched_at=at, **fields)
 
 
 def select_rows(engine: Engine, name: str, *columns: str) -> list[tuple[Any, ...]]:
-    """Rows in order, past the code under test."""
+    """Sorted rows, read without the code under test."""
     schema, _, plain = name.rpartition(".")
     query: Any = select(*map(column, columns)).select_from(table(plain, schema=schema or None))
     with engine.connect() as connection:

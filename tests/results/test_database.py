@@ -1,12 +1,14 @@
-"""Trouble of the database: what is waited out, what is told, and what is never told."""
+"""Database errors: which are retried, what they say and what they never show."""
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,13 +18,20 @@ from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import DataError, IntegrityError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from airflow_provider_yandex_vision.results import ResultTable
-from airflow_provider_yandex_vision.results.database import Database, describe, is_transient
+from airflow_provider_yandex_vision.results.database import (
+    SQLITE_CACHED_STATEMENTS,
+    SQLITE_LOCK_SECONDS,
+    Database,
+    describe,
+    is_transient,
+    sql_engine,
+)
 from airflow_provider_yandex_vision.results.rows import image_id
-from airflow_provider_yandex_vision.results.tables import Tables
-from airflow_provider_yandex_vision.vision.errors import DatabaseError
-from tests.support.hostile import FORGERY, forges
+from airflow_provider_yandex_vision.results.schema import Tables
+from airflow_provider_yandex_vision.vision.errors import ConfigurationError, DatabaseError
 from tests.results.proxy import Proxy
 from tests.results.samples import FIRST_RUN, SHA, found, match, select_rows
+from tests.support.hostile import FORGERY, forges
 
 servers_only = pytest.mark.parametrize("url", ["postgresql", "mysql"], indirect=True)
 
@@ -31,7 +40,7 @@ PASSWORD = "swordfish-42"
 
 
 class Pauses:
-    """Takes note of every pause and does something with it instead of sleeping."""
+    """A sleep that records the pauses and performs the next action instead of waiting."""
 
     def __init__(self, *actions: Callable[[], object]) -> None:
         self.seconds: list[float] = []
@@ -65,10 +74,10 @@ def far_engine(url: str, proxy: Proxy) -> Iterator[Engine]:
 
 
 @servers_only
-def test_a_connection_lost_in_mid_run_is_made_anew(
+def test_lost_connection_is_replaced(
     far_engine: Engine, proxy: Proxy, engine: Engine, table: ResultTable, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pauses = Pauses(lambda: None, proxy.mend)
+    pauses = Pauses(lambda: None, proxy.restore)
     far = ResultTable(far_engine, table.name, FIRST_RUN, sleep=pauses, random=lambda: 0.5)
     far.write([found("s3://b/1", "page")])
     proxy.cut()
@@ -78,11 +87,11 @@ def test_a_connection_lost_in_mid_run_is_made_anew(
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 2
     assert f"cannot write table {table.name} at {engine.dialect.name}://127.0.0.1/test" in warnings[1]
-    assert warnings[1].endswith("next try in 0.5 s")
+    assert warnings[1].endswith("retrying in 0.5 s")
 
 
 @servers_only
-def test_a_server_that_stays_away_ends_the_run_after_a_minute(
+def test_retries_end_after_a_minute(
     far_engine: Engine, proxy: Proxy, table: ResultTable, caplog: pytest.LogCaptureFixture
 ) -> None:
     pauses = Pauses()
@@ -96,7 +105,7 @@ def test_a_server_that_stays_away_ends_the_run_after_a_minute(
 
 
 @pytest.mark.parametrize("driver", ["postgresql+psycopg2", "mysql+pymysql"])
-def test_the_password_is_never_told(driver: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_password_is_never_shown(driver: str, caplog: pytest.LogCaptureFixture) -> None:
     engine = create_engine(f"{driver}://reader:{PASSWORD}@127.0.0.1:1/test")
     with pytest.raises(DatabaseError, match=r"127\.0\.0\.1/test") as caught:
         ResultTable(engine, "copies", FIRST_RUN, sleep=Pauses()).prepare()
@@ -105,15 +114,15 @@ def test_the_password_is_never_told(driver: str, caplog: pytest.LogCaptureFixtur
 
 
 @servers_only
-def test_a_server_that_was_never_there_is_waited_for(far_engine: Engine, proxy: Proxy, name: str) -> None:
+def test_first_connection_is_retried(far_engine: Engine, proxy: Proxy, name: str) -> None:
     proxy.cut()
-    pauses = Pauses(proxy.mend)
+    pauses = Pauses(proxy.restore)
     ResultTable(far_engine, name, FIRST_RUN, sleep=pauses).prepare()
     assert len(pauses.seconds) == 1
 
 
 @servers_only
-def test_a_connection_killed_by_the_server_is_made_anew(engine: Engine, table: ResultTable) -> None:
+def test_connection_killed_by_the_server_is_replaced(engine: Engine, table: ResultTable) -> None:
     kill = {
         "postgresql": "SELECT pg_terminate_backend({})",
         "mysql": "KILL {}",
@@ -135,8 +144,8 @@ def test_a_connection_killed_by_the_server_is_made_anew(engine: Engine, table: R
 
 
 @servers_only
-def test_the_loser_of_a_deadlock_tries_again(engine: Engine, table: ResultTable) -> None:
-    """Two transactions take the same two rows, the other way round."""
+def test_deadlock_victim_retries(engine: Engine, table: ResultTable) -> None:
+    """Two transactions lock the same two rows in opposite order."""
     table.write([found("s3://b/1"), found("s3://b/2")])
     both_hold_one = threading.Barrier(2, timeout=10)
     pauses = Pauses()
@@ -161,7 +170,7 @@ def test_the_loser_of_a_deadlock_tries_again(engine: Engine, table: ResultTable)
 
 
 @pytest.mark.parametrize("url", ["sqlite", "mysql"], indirect=True)
-def test_a_lock_is_waited_for(url: str, table: ResultTable, engine: Engine) -> None:
+def test_lock_timeout_is_retried(url: str, table: ResultTable, engine: Engine) -> None:
     holder = create_engine(url).connect()
     lock = {"sqlite": "BEGIN IMMEDIATE", "mysql": f"SELECT * FROM {table.name} FOR UPDATE"}[engine.dialect.name]
     table.write([found("s3://b/1")])
@@ -176,7 +185,7 @@ def test_a_lock_is_waited_for(url: str, table: ResultTable, engine: Engine) -> N
     assert 0 <= pause <= 0.5
 
 
-def test_a_table_dropped_in_mid_run_is_told_at_once(engine: Engine, table: ResultTable) -> None:
+def test_missing_table_fails_at_once(engine: Engine, table: ResultTable) -> None:
     Tables.named(table.name).matches.drop(engine)
     with pytest.raises(DatabaseError, match=f"cannot write table {table.name} at .*{table.name}_matches") as caught:
         ResultTable(engine, table.name, FIRST_RUN, sleep=no_pause).write(
@@ -187,7 +196,7 @@ def test_a_table_dropped_in_mid_run_is_told_at_once(engine: Engine, table: Resul
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-def test_a_full_disk_is_told_at_once(engine: Engine, table: ResultTable) -> None:
+def test_full_disk_fails_at_once(engine: Engine, table: ResultTable) -> None:
     with engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
     event.listen(engine, "checkout", lambda raw, *_: raw.execute(f"PRAGMA max_page_count = {pages}"))
@@ -206,10 +215,10 @@ NO_EMOJI = "ALTER TABLE {0} MODIFY title VARCHAR(100) CHARACTER SET latin1"
     [("postgresql", UNIQUE), ("sqlite", UNIQUE), ("duckdb", UNIQUE), ("mysql", NO_EMOJI)],
     indirect=["url"],
 )
-def test_no_value_of_a_row_is_told(
+def test_rejected_row_is_never_shown(
     engine: Engine, table: ResultTable, obstacle: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of a row that the database refuses, though its driver quotes it and the engine logs what it does."""
+    """Even if the driver quotes the row and the engine logs its statements."""
     with engine.begin() as connection:
         connection.execute(text(obstacle.format(f"{table.name}_matches")))
     caplog.set_level(logging.DEBUG, logger="sqlalchemy.engine")
@@ -224,7 +233,7 @@ def test_no_value_of_a_row_is_told(
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (OperationalError("INSERT", {}, Exception("no space\nDETAIL: row (1)")), "Exception: no space"),
         (DataError("INSERT", {}, ValueError("bad value 'x'")), "ValueError"),
@@ -232,8 +241,8 @@ def test_no_value_of_a_row_is_told(
         (NoSuchModuleError("no such dialect"), "NoSuchModuleError: no such dialect"),
     ],
 )
-def test_trouble_is_told_in_one_line_without_values(error: SQLAlchemyError, told: str) -> None:
-    assert describe(error) == told
+def test_description_is_one_line_without_values(error: SQLAlchemyError, message: str) -> None:
+    assert describe(error) == message
 
 
 @pytest.mark.parametrize(
@@ -247,20 +256,18 @@ def test_trouble_is_told_in_one_line_without_values(error: SQLAlchemyError, told
         "UNIQUE constraint failed: t.id",
     ],
 )
-def test_trouble_that_passes_is_known_by_code_or_by_words(cause: object) -> None:
+def test_transient_errors_are_known_by_code_or_words(cause: object) -> None:
     assert is_transient(OperationalError("SELECT 1", {}, cause))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("cause", ["syntax error", SimpleNamespace(pgcode="42601", args=("1213 rows", 1213))])
-def test_other_trouble_stays(cause: object) -> None:
+def test_other_errors_are_permanent(cause: object) -> None:
     assert not is_transient(OperationalError("SELECT 1", {}, cause))  # type: ignore[arg-type]
     assert not is_transient(NoSuchModuleError("database is locked"))
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-def test_trouble_is_logged_in_one_line_whatever_the_driver_says(
-    engine: Engine, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_error_is_logged_on_one_line(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     def work(connection: Connection) -> None:
         raise OperationalError("SELECT 1", {}, Exception(f"database is locked {FORGERY}"))
 
@@ -270,23 +277,23 @@ def test_trouble_is_logged_in_one_line_whatever_the_driver_says(
     assert not any(map(forges, [*caplog.messages, str(caught.value)]))
 
 
-def test_a_database_without_a_host_is_named_by_its_file() -> None:
+def test_sqlite_is_named_by_its_file() -> None:
     database = Database(create_engine("sqlite:////data/copies.db"), "copies", no_pause, random.random)
     assert database.table == "table copies at sqlite:////data/copies.db"
 
 
-def test_what_an_unknown_driver_calls_a_lost_connection_is_transient() -> None:
+def test_connection_lost_by_any_driver_is_transient() -> None:
     lost = OperationalError("SELECT 1", {}, Exception("?"), connection_invalidated=True)
     assert is_transient(lost)
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-def test_the_callers_engine_keeps_its_settings(engine: Engine, table: ResultTable) -> None:
+def test_engine_of_the_caller_is_not_changed(engine: Engine, table: ResultTable) -> None:
     assert not engine.hide_parameters
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-def test_what_is_no_trouble_of_the_database_goes_through(engine: Engine, table: ResultTable) -> None:
+def test_other_exceptions_propagate(engine: Engine, table: ResultTable) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -297,7 +304,9 @@ def test_what_is_no_trouble_of_the_database_goes_through(engine: Engine, table: 
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-def test_an_interrupted_write_gives_its_lock_back_however_long_the_interruption_is_remembered(url: str) -> None:
+def test_interrupted_write_releases_its_lock(url: str) -> None:
+    """Even while a reference to the exception exists."""
+
     class Interrupting:
         def __conform__(self, _protocol: object) -> None:
             raise KeyboardInterrupt
@@ -311,8 +320,35 @@ def test_an_interrupted_write_gives_its_lock_back_however_long_the_interruption_
 
     with create_engine(url).begin() as connection:
         connection.exec_driver_sql("CREATE TABLE numbers (n INTEGER)")
-    with pytest.raises(KeyboardInterrupt) as remembered:
+    with pytest.raises(KeyboardInterrupt) as interrupted:
         write(1, Interrupting())
     write(2)
-    assert remembered.value.__traceback__
+    assert interrupted.value.__traceback__
     assert select_rows(create_engine(url), "numbers", "n") == [(2,)]
+
+
+def test_sqlite_engine_waits_for_locks_and_caches_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = {"conn_type": "sqlite", "host": str(tmp_path / "results.db")}
+    monkeypatch.setenv("AIRFLOW_CONN_RESULTS_DB", json.dumps(connection))
+    engine, settings = sql_engine("results_db"), {}
+
+    @event.listens_for(engine, "do_connect")
+    def note(_dialect: object, _record: object, _arguments: object, given: dict[str, Any]) -> None:
+        settings.update(given)
+
+    engine.connect().close()
+    engine.dispose()
+    assert (settings["timeout"], settings["cached_statements"]) == (SQLITE_LOCK_SECONDS, SQLITE_CACHED_STATEMENTS)
+
+
+@pytest.mark.parametrize(
+    ("connection", "message"),
+    [(None, "does not exist"), ({"conn_type": "yandex_vision", "password": "key"}, "is not an SQL database")],
+)
+def test_connection_must_be_an_sql_database(
+    connection: dict[str, str] | None, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if connection:
+        monkeypatch.setenv("AIRFLOW_CONN_RESULTS_DB", json.dumps(connection))
+    with pytest.raises(ConfigurationError, match=f"connection 'results_db' {message}"):
+        sql_engine("results_db")

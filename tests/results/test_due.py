@@ -1,4 +1,4 @@
-"""Which images are searched. On SQLite alone: databases differ below, in what the table knows."""
+"""Which images are searched. On SQLite only: differences between databases end at the table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy.engine import Engine
 
-from airflow_provider_yandex_vision.results import ResultTable, TaskKey, DueImages
+from airflow_provider_yandex_vision.results import DueImages, ResultTable, TaskKey
 from airflow_provider_yandex_vision.results.database import KEYS_PER_QUERY
 from airflow_provider_yandex_vision.vision.models import CopySearchResult, Image
 from tests.results.samples import FIRST_RUN, MONDAY, SECOND_RUN, TUESDAY, WEDNESDAY, found, unanswered
@@ -38,53 +38,49 @@ def select(
     max_images: int | None = None,
     now: datetime = TUESDAY,
 ) -> tuple[str, DueImages]:
-    """URIs that are to be searched, joined, and the selection."""
-    selection = DueImages(images, table, recheck_after=recheck_after, max_images=max_images, now=lambda: now)
-    return " ".join(image.uri for image in selection), selection
+    """URIs of the due images, joined, and the counts."""
+    due = DueImages(images, table, recheck_after=recheck_after, max_images=max_images, now=lambda: now)
+    return " ".join(image.uri for image in due), due
 
 
-def counts(selection: DueImages) -> tuple[int, int, int, int]:
-    return selection.listed, selection.resumed, selection.unchanged, selection.left_over
+def counts(due: DueImages) -> tuple[int, int, int, int]:
+    return due.listed, due.finished, due.unchanged, due.left_over
 
 
 @pytest.mark.parametrize(("max_images", "uris"), [(None, "c a b"), (2, "c a")])
-def test_without_a_history_everything_is_searched_as_listed(
-    table: ResultTable, max_images: int | None, uris: str
-) -> None:
+def test_new_images_are_searched_as_listed(table: ResultTable, max_images: int | None, uris: str) -> None:
     for history in (table, None):
-        searched, selection = select(history, map(image, "cab"), max_images=max_images)
+        searched, due = select(history, map(image, "cab"), max_images=max_images)
         assert searched == uris
-        assert counts(selection) == (3, 0, 0, 3 - len(uris.split()))
+        assert counts(due) == (3, 0, 0, 3 - len(uris.split()))
 
 
-def test_another_attempt_searches_what_the_first_did_not_finish(table: ResultTable) -> None:
+def test_next_attempt_searches_unfinished_images(table: ResultTable) -> None:
     table.write([found("a", "page"), found("b"), unanswered("c", "rejected"), unanswered("d", "failed")])
-    uris, selection = select(table, map(image, "abcde"))
+    uris, due = select(table, map(image, "abcde"))
     assert uris == "d e"
-    assert counts(selection) == (5, 3, 0, 0)
-    assert selection.skipped == 3
+    assert counts(due) == (5, 3, 0, 0)
+    assert due.skipped == 3
 
 
 @pytest.mark.parametrize(("etag", "searched"), [("same", ""), ("other", "a"), (None, "a")])
-def test_a_rejected_image_is_searched_again_where_its_content_changed(
-    table: ResultTable, etag: str | None, searched: str
-) -> None:
+def test_rejected_image_is_searched_if_changed(table: ResultTable, etag: str | None, searched: str) -> None:
     table.write([unanswered("a", "rejected", etag="same")])
     assert select(table, [image("a", etag)])[0] == searched
 
 
-def test_an_answer_of_this_run_stands_though_the_content_changed(table: ResultTable) -> None:
+def test_answer_of_this_run_stands_even_if_changed(table: ResultTable) -> None:
     table.write([found("a", etag="old")])
     assert select(table, [image("a", "new")])[0] == ""
 
 
 @pytest.mark.parametrize("run", [SECOND_RUN, TaskKey("other", FIRST_RUN.run_id, FIRST_RUN.task_id)])
-def test_another_run_searches_everything(engine: Engine, table: ResultTable, run: TaskKey) -> None:
+def test_another_run_searches_all_images(engine: Engine, table: ResultTable, run: TaskKey) -> None:
     table.write([found("a", etag="e")])
     assert select(ResultTable(engine, table.name, run), [image("a", "e")])[0] == "a"
 
 
-def test_another_task_of_this_run_searches_nothing_twice(engine: Engine, table: ResultTable) -> None:
+def test_tasks_of_one_run_share_their_results(engine: Engine, table: ResultTable) -> None:
     table.write([found("a")])
     other = ResultTable(engine, table.name, TaskKey(FIRST_RUN.dag_id, FIRST_RUN.run_id, "other", 3))
     assert select(other, [image("a")])[0] == ""
@@ -103,7 +99,7 @@ def test_another_task_of_this_run_searches_nothing_twice(engine: Engine, table: 
     ],
     ids=["fresh", "old", "changed", "no etag now", "no etag ever", "rejected", "failed"],
 )
-def test_an_unchanged_image_is_skipped_while_its_search_is_fresh(
+def test_unchanged_image_is_skipped_while_fresh(
     table: ResultTable,
     second: ResultTable,
     before: CopySearchResult,
@@ -112,46 +108,44 @@ def test_an_unchanged_image_is_skipped_while_its_search_is_fresh(
     searched: str,
 ) -> None:
     table.write([before])
-    uris, selection = select(second, [image("a", etag)], recheck_after=recheck_after)
+    uris, due = select(second, [image("a", etag)], recheck_after=recheck_after)
     assert uris == searched
-    assert selection.unchanged == (not searched)
+    assert due.unchanged == (not searched)
 
 
 class TestBudget:
-    def test_never_searched_images_come_first_then_the_oldest(self, table: ResultTable, second: ResultTable) -> None:
+    def test_new_images_come_first_then_the_oldest(self, table: ResultTable, second: ResultTable) -> None:
         table.write([found("tue", at=TUESDAY), found("wed", at=WEDNESDAY), found("mon", at=MONDAY)])
         table.write([unanswered("failed", "failed", at=WEDNESDAY)])
         listing = [image(uri) for uri in ("wed", "tue", "new", "mon", "failed")]
-        uris, selection = select(second, listing, max_images=4)
+        uris, due = select(second, listing, max_images=4)
         assert uris == "new failed mon tue"
-        assert counts(selection) == (5, 0, 0, 1)
+        assert counts(due) == (5, 0, 0, 1)
 
     @pytest.mark.parametrize("budget", range(8))
-    def test_every_listed_image_is_counted_once(self, table: ResultTable, second: ResultTable, budget: int) -> None:
+    def test_every_image_is_counted_once(self, table: ResultTable, second: ResultTable, budget: int) -> None:
         table.write([found(uri, at=MONDAY, etag="e") for uri in "bdf"] + [found("c", at=WEDNESDAY, etag="e")])
         second.write([found("x")])
         listing = [image(uri, "e") for uri in "abcdefgx"]
-        uris, selection = select(second, listing, max_images=budget, recheck_after=DAY, now=WEDNESDAY + DAY / 2)
+        uris, due = select(second, listing, max_images=budget, recheck_after=DAY, now=WEDNESDAY + DAY / 2)
         searched = len(uris.split())
         assert searched == min(6, max(0, budget - 1))
-        assert counts(selection) == (8, 1, 1, 6 - searched)
+        assert counts(due) == (8, 1, 1, 6 - searched)
 
-    def test_of_searches_of_the_same_time_the_first_listed_come_first(
-        self, table: ResultTable, second: ResultTable
-    ) -> None:
+    def test_ties_keep_the_order_of_the_listing(self, table: ResultTable, second: ResultTable) -> None:
         table.write([found(uri) for uri in "dcba"])
         assert select(second, map(image, "dcba"), max_images=2)[0] == "d c"
 
-    def test_what_an_earlier_attempt_searched_is_not_in_the_budget_any_more(self, table: ResultTable) -> None:
+    def test_earlier_attempts_count_against_the_budget(self, table: ResultTable) -> None:
         table.write([found("a"), unanswered("b", "failed")])
         assert select(table, map(image, "abcdef"), max_images=3)[0] == "b c"
 
-    def test_an_image_goes_out_before_the_listing_ends(self, table: ResultTable) -> None:
+    def test_first_image_comes_before_the_listing_ends(self, table: ResultTable) -> None:
         endless = map(image, itertools.count())
         assert next(iter(DueImages(endless, table, max_images=1))).uri == "0"
 
 
-def test_the_log_says_how_many_are_skipped_and_why(
+def test_log_shows_how_many_are_skipped_and_why(
     table: ResultTable, second: ResultTable, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -160,8 +154,8 @@ def test_the_log_says_how_many_are_skipped_and_why(
     listing = [image(uri, "e") for uri in ("done", *range(2000))]
     select(second, listing, recheck_after=9 * DAY, max_images=101)
     assert [record.getMessage() for record in caplog.records if record.name.endswith("results.due")] == [
-        "This run goes on: 1 images were done by earlier attempts and are skipped",
-        "Listed 2,001 images; skipped 1 done in this run, 1,500 unchanged since their last search; 400 over max_images",
+        "Resuming: skipping 1 images finished by earlier attempts",
+        "Listed 2,001 images: skipped 1 finished in this run and 1,500 unchanged; left 400 over max_images",
     ]
 
 
@@ -175,8 +169,8 @@ def test_memory_does_not_grow_with_the_listing(table: ResultTable, second: Resul
                 tracemalloc.start()
             yield image(n, "e")
 
-    _, selection = select(second, listing(), recheck_after=9 * DAY, max_images=10)
+    _, due = select(second, listing(), recheck_after=9 * DAY, max_images=10)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert selection.unchanged == listed
+    assert due.unchanged == listed
     assert peak < 5_000_000

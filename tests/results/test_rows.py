@@ -12,42 +12,42 @@ from tests.results.samples import FIRST_RUN, SECOND_RUN, TUESDAY, found, match
 from tests.support.texts import ANY_TEXT, FILE_NAMES
 
 AMBIGUOUS = st.text("ab\0\ud83d\ufffd", max_size=3)
-"""Text that makes other text when it is put together, or cleaned."""
+"""Text that may become equal to other text when joined or cleaned."""
 
 
 def are_keys(keys: Iterable[str]) -> bool:
     return all(re.fullmatch("[0-9a-f]{64}", key) for key in keys)
 
 
-def test_the_key_of_an_image_is_the_hash_of_its_uri() -> None:
+def test_image_key_is_the_hash_of_the_uri() -> None:
     assert image_id("s3://b/снимок.jpg") == hashlib.sha256("s3://b/снимок.jpg".encode()).hexdigest()
 
 
-def test_the_key_of_a_match_is_the_hash_of_its_parts() -> None:
+def test_match_key_is_the_hash_of_its_parts() -> None:
     assert match_id("a", "page", "image") == hashlib.sha256(b"a\0page\0image").hexdigest()
 
 
-def test_file_names_that_are_not_text_have_keys_of_their_own() -> None:
-    """As Python hands them over: é in Latin-1, é in UTF-8, é in bytes that it took for no text, half a pair."""
+def test_file_names_that_are_not_text_have_distinct_keys() -> None:
+    """As Python decodes them: é in Latin-1, é in UTF-8, é in UTF-8 as two surrogates, a lone surrogate."""
     names = ["\udce9", "é", "\udcc3\udca9", "\ud800", "\ufffd"]
     assert len({image_id(f"file:///{name}.jpg") for name in names}) == len(names)
 
 
-def test_of_the_same_page_and_picture_the_best_rank_stays() -> None:
+def test_best_rank_wins_for_the_same_page_and_image() -> None:
     pages = match("page", 7, image_url="another.jpg"), match("page", 3), match("page", 2)
-    reply = found("s3://b/1", *pages)
-    assert [(row["page_url"], row["rank_no"]) for row in match_rows(reply, FIRST_RUN)] == [("page", 2), ("page", 7)]
+    result = found("s3://b/1", *pages)
+    assert [(row["page_url"], row["rank_no"]) for row in match_rows(result, FIRST_RUN)] == [("page", 2), ("page", 7)]
 
 
 @given(st.sets(ANY_TEXT | FILE_NAMES | AMBIGUOUS))
-def test_every_uri_has_a_key_of_its_own(uris: set[str]) -> None:
+def test_every_uri_has_a_distinct_key(uris: set[str]) -> None:
     keys = {image_id(uri) for uri in uris}
     assert len(keys) == len(uris)
     assert are_keys(keys)
 
 
 @given(st.sets(st.tuples(AMBIGUOUS, AMBIGUOUS, AMBIGUOUS)))
-def test_every_page_and_picture_of_an_image_has_a_key_of_its_own_in_every_run(shown: set[tuple[str, str, str]]) -> None:
+def test_match_keys_are_distinct_and_stable(shown: set[tuple[str, str, str]]) -> None:
     first = [found(uri, match(page, image_url=url)) for uri, page, url in shown]
     again = [found(uri, match(page, image_url=url), at=TUESDAY) for uri, page, url in shown]
     rows = [row for result in first for row in match_rows(result, FIRST_RUN)]

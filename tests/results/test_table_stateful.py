@@ -1,4 +1,4 @@
-"""Runs, retries and kills in any order: then the table holds what dictionaries would."""
+"""After runs, retries and kills in any order, the table holds what a model of dictionaries does."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from sqlalchemy import Table, event, select
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
-from airflow_provider_yandex_vision.results import ResultTable, TaskKey, DueImages
+from airflow_provider_yandex_vision.results import DueImages, ResultTable, TaskKey
 from airflow_provider_yandex_vision.results.rows import image_id
-from airflow_provider_yandex_vision.results.tables import Tables
+from airflow_provider_yandex_vision.results.schema import Tables
 from airflow_provider_yandex_vision.vision.models import CopyMatch, CopySearchResult, Image
 from tests.results.samples import MONDAY, found, match, unanswered
 
@@ -66,7 +66,7 @@ class MatchRow(NamedTuple):
 
 @dataclass
 class Model:
-    """Rows and last answers, by URI."""
+    """Rows and latest answers, by URI."""
 
     images: dict[str, ImageRow] = field(default_factory=dict)
     matches: dict[tuple[str, str, str], MatchRow] = field(default_factory=dict)
@@ -126,8 +126,8 @@ class Killed(BaseException):
 
 
 @contextmanager
-def cut_off(engine: Engine, moment: int | str, error: BaseException) -> Iterator[None]:
-    """Break the connection once, at a statement, or before or after the commit."""
+def interrupted(engine: Engine, moment: int | str, error: BaseException) -> Iterator[None]:
+    """Break the connection once: at a statement, before the commit or after it."""
     statements = itertools.count()
     commits = itertools.count()
 
@@ -165,16 +165,16 @@ class Runs(RuleBasedStateMachine):
         for table in self.tables:
             with engine.begin() as connection:
                 connection.execute(table.delete())
-        self.begin_a_run()
+        self.begin_run()
 
-    def begin_a_run(self) -> None:
-        self.run = TaskKey("copies", f"run {next(self.runs)}", "search")
-        self.table = ResultTable(self.engine, self.name, self.run, now=lambda: self.now, sleep=lambda seconds: None)
+    def begin_run(self) -> None:
+        self.task = TaskKey("copies", f"run {next(self.runs)}", "search")
+        self.table = ResultTable(self.engine, self.name, self.task, now=lambda: self.now, sleep=lambda seconds: None)
 
     @rule(batch=BATCHES, is_new_run=st.booleans())
     def write(self, batch: list[CopySearchResult], is_new_run: bool) -> None:
         if is_new_run:
-            self.begin_a_run()
+            self.begin_run()
         self.now += HOUR
         self.last = [replace(result, searched_at=self.now) for result in batch]
         self.write_again()
@@ -190,10 +190,10 @@ class Runs(RuleBasedStateMachine):
         moment=st.sampled_from([0, 1, 2, "before the commit", "after the commit"]),
         error=st.sampled_from([Killed(), OperationalError("", {}, Exception("lost"), connection_invalidated=True)]),
     )
-    def write_until_cut_off(
+    def write_until_interrupted(
         self, batch: list[CopySearchResult], is_new_run: bool, moment: int | str, error: BaseException
     ) -> None:
-        with cut_off(self.engine, moment, error):
+        with interrupted(self.engine, moment, error):
             try:
                 self.write(batch, is_new_run)
             except Killed:
@@ -202,33 +202,33 @@ class Runs(RuleBasedStateMachine):
 
     def remember(self) -> None:
         for result in {result.uri: result for result in self.last}.values():
-            self.model.write(result, self.run.run_id)
+            self.model.write(result, self.task.run_id)
 
     @invariant()
-    def every_row_is_as_it_was_last_written(self) -> None:
+    def rows_agree_with_the_model(self) -> None:
         assert self.rows(self.tables.images, ImageRow) == sorted(self.model.images.values())
         assert self.rows(self.tables.matches, MatchRow) == sorted(self.model.matches.values())
 
     @invariant()
-    def what_was_done_is_not_chosen_again(self) -> None:
+    def finished_images_are_not_due(self) -> None:
         for age, etag in ((HOUR, "old"), (2 * HOUR, "old"), (2 * HOUR, None)):
             images = [Image(uri, bytes, 1, etag) for uri in URIS]
-            selection = DueImages(images, self.table, recheck_after=age, now=lambda: self.now)
-            due = [uri for uri in URIS if self.model.is_due(uri, etag, self.run.run_id, self.now - age)]
-            assert [image.uri for image in selection] == due
-            assert selection.skipped == len(URIS) - len(due)
+            due = DueImages(images, self.table, recheck_after=age, now=lambda: self.now)
+            expected = [uri for uri in URIS if self.model.is_due(uri, etag, self.task.run_id, self.now - age)]
+            assert [image.uri for image in due] == expected
+            assert due.skipped == len(URIS) - len(expected)
 
     @invariant()
-    def the_newest_answers_are_known(self) -> None:
+    def newest_answers_are_known(self) -> None:
         for age in (HOUR, 2 * HOUR):
-            assert self.table.known(HASHES, age) == self.model.known(self.run.run_id, self.now - age)
+            assert self.table.known(HASHES, age) == self.model.known(self.task.run_id, self.now - age)
 
     @invariant()
-    def the_counts_are_those_of_the_run(self) -> None:
-        ours = {row.image_uri: row.status for row in self.model.images.values() if row.run_id == self.run.run_id}
+    def counts_are_those_of_the_run(self) -> None:
+        ours = {row.image_uri: row.status for row in self.model.images.values() if row.run_id == self.task.run_id}
         assert self.table.committed() == sum(status != "failed" for status in ours.values())
         assert self.table.new_matches() == sum(
-            row.first_seen_run_id == self.run.run_id and uri in ours for (uri, *_), row in self.model.matches.items()
+            row.first_seen_run_id == self.task.run_id and uri in ours for (uri, *_), row in self.model.matches.items()
         )
 
     def rows(self, table: Table, row: type[NamedTuple]) -> list[tuple[Any, ...]]:
@@ -237,8 +237,8 @@ class Runs(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize(("url", "examples"), [("sqlite", 15), ("postgresql", 6)], indirect=["url"])
-def test_the_table_holds_what_dictionaries_would(engine: Engine, table: ResultTable, examples: int) -> None:
+def test_table_agrees_with_a_model(engine: Engine, table: ResultTable, examples: int) -> None:
     run_state_machine_as_test(
-        lambda: Runs(engine, table.name),  # type: ignore[arg-type]  # takes any factory, whatever its annotation says
+        lambda: Runs(engine, table.name),  # type: ignore[arg-type]  # accepts any factory, despite its annotation
         settings=settings(max_examples=examples, stateful_step_count=12),
     )

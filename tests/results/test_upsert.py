@@ -9,15 +9,15 @@ from tests.results.samples import FIRST_RUN, SECOND_RUN, TUESDAY, found, select_
 
 
 @pytest.mark.parametrize("url", ["duckdb"], indirect=True)
-def test_an_unknown_database_takes_rows_that_another_writer_wrote_meanwhile(engine: Engine, table: ResultTable) -> None:
-    """Between the look which keys are there and the insert of those that are not."""
+def test_standard_sql_survives_a_race_for_a_key(engine: Engine, table: ResultTable) -> None:
+    """Another writer inserts a row after the query for existing keys."""
     first_tries = iter([True])
 
-    def be_faster(_1: object, _2: object, statement: str, *_: object) -> None:
+    def insert_first(_1: object, _2: object, statement: str, *_: object) -> None:
         if statement.startswith(f"INSERT INTO {table.name} ") and next(first_tries, False):
             table.write([found("s3://b/1", "theirs")])
 
-    event.listen(engine, "before_cursor_execute", be_faster)
+    event.listen(engine, "before_cursor_execute", insert_first)
     ours = ResultTable(engine, table.name, SECOND_RUN, sleep=lambda seconds: None)
     ours.write([found("s3://b/1", "theirs", "ours", at=TUESDAY)])
     assert select_rows(engine, table.name, "run_id") == [(SECOND_RUN.run_id,)]
@@ -28,8 +28,8 @@ def test_an_unknown_database_takes_rows_that_another_writer_wrote_meanwhile(engi
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-def test_rows_go_in_the_order_of_their_keys(engine: Engine, table: ResultTable) -> None:
-    """So that two writers of the same rows do not lock each other out."""
+def test_rows_are_written_in_key_order(engine: Engine, table: ResultTable) -> None:
+    """Writers of the same rows then do not deadlock."""
     written: list[list[str]] = []
     event.listen(engine, "before_cursor_execute", lambda *args: written.append([row[0] for row in args[3]]))
     table.write([found(f"s3://b/{n}", *"abc") for n in range(20)])
@@ -37,7 +37,7 @@ def test_rows_go_in_the_order_of_their_keys(engine: Engine, table: ResultTable) 
     assert all(keys == sorted(keys) for keys in written)
 
 
-def test_columns_that_somebody_added_are_kept(engine: Engine, table: ResultTable) -> None:
+def test_additional_columns_are_kept(engine: Engine, table: ResultTable) -> None:
     table.write([found("s3://b/1", "page")])
     with engine.begin() as connection:
         for name in (table.name, f"{table.name}_matches"):
