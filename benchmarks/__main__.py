@@ -1,4 +1,4 @@
-"""``python -m benchmarks search`` prints the figures of one subject; ``--help`` after its name tells more."""
+"""``python -m benchmarks search`` prints the figures of one subject; ``--help`` after it explains more."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SUBJECTS = (
 )
 
 
-# Before Airflow is imported: its log would stand between the tables' lines.
+# Set before Airflow is imported, or its log would appear between the tables' lines.
 os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "WARNING")
 
 

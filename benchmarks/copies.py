@@ -1,7 +1,7 @@
-"""How well the emulator tells copies from other pictures: ``python benchmarks/copies.py``.
+"""How well the emulator tells copies from other images: ``python -m benchmarks copies``.
 
-The photographs are those in scikit-image's wheel. Each is altered in every way below, and every altered copy
-is measured against all the originals: its own should be near, the others far.
+The photographs are those in scikit-image's wheel. Each is altered in every way below, and every altered copy is
+compared with all originals: its own should be near, the others far.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PHOTOS = (
     "motorcycle_right.png", "page.png", "retina.jpg", "rocket.jpg",
 )  # fmt: skip
 SAME_SCENE = {"motorcycle_left.png", "motorcycle_right.png"}
-"""The two eyes of a stereo camera: near-duplicates of each other, so not counted as unrelated."""
+"""A stereo pair: near-duplicates of each other, so not counted as unrelated."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Figures:
 
 
 def encode(image: Image.Image, quality: int | None = 85) -> bytes:
-    """As JPEG of that quality; None makes a PNG."""
+    """JPEG of the given quality; None makes a PNG."""
     file = BytesIO()
     image.save(file, "PNG" if quality is None else "JPEG", quality=quality)
     return file.getvalue()
@@ -48,7 +48,7 @@ def resize(image: Image.Image, scale: float) -> Image.Image:
 
 
 def crop(image: Image.Image, left: float, top: float, right: float, bottom: float) -> Image.Image:
-    """Cut off shares of the width and the height."""
+    """Cut off shares of the width and of the height."""
     width, height = image.size
     return image.crop(
         (round(left * width), round(top * height), round(width - right * width), round(height - bottom * height))
@@ -56,7 +56,7 @@ def crop(image: Image.Image, left: float, top: float, right: float, bottom: floa
 
 
 def crop_sides(image: Image.Image, share: float) -> list[bytes]:
-    """A copy without its left edge, one without its top, and so on."""
+    """Four copies, each without one of its edges."""
     return [encode(crop(image, *(share * (side == cut) for side in range(4)))) for cut in range(4)]
 
 

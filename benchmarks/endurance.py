@@ -1,9 +1,9 @@
-"""A hundred thousand pictures through the operator, and runs that are stopped in the middle: what grows, what is left.
+"""A hundred thousand images through the operator, and runs stopped halfway: what grows, and what is left behind.
 
-``python -m benchmarks endurance``. One request in a hundred meets a fault. Every task is a process of its own: the
-long run is ``execute()`` alone, so that memory is the operator's and not Airflow's. Those that are stopped, of fewer
-pictures, are tasks of Airflow's ``dag.test()``: its handlers get SIGTERM, and the SIGALRM of ``execution_timeout``,
-which is sent when half is searched. Each is run again, to its end. A goal that is missed ends this with an error.
+``python -m benchmarks endurance``. One request in a hundred meets a fault. Every task runs in a separate process. The
+long run calls ``execute()`` directly, so that the memory is the operator's and not Airflow's. The stopped runs, with
+fewer images, are tasks of ``dag.test()``: Airflow's handlers get SIGTERM, and the SIGALRM of ``execution_timeout``,
+after half of the images. Each is then resumed. The exit status is an error if a goal is missed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import psutil
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
-from airflow_provider_yandex_vision.results.tables import Tables
+from airflow_provider_yandex_vision.results.schema import Tables
 from benchmarks.report import AtLeast, AtMost, figure, show
 from tests.support.faults import FAULTS
 from tests.support.faulty_service import FaultyService, burning
@@ -40,8 +40,8 @@ from tests.support.watched_operator import TABLE, Ended
 
 SHARE = 0.01
 NONE = AtMost(0)
-MOMENTS = {"10 %": 0.1, "50 %": 0.5, "98 %, with the listing": 0.98, "100 %, without": 1.0}
-"""Of the run, when memory is looked at. A local listing is held until its last picture is read."""
+MOMENTS = {"10 %": 0.1, "50 %": 0.5, "98 %, with the listing": 0.98, "100 %, without it": 1.0}
+"""Progress at which memory is measured. A local listing is held until its last image is read."""
 CONNECTION_TYPES = {"postgresql": "postgres", "mariadb": "mysql"}
 
 Rows = list[list[str]]
@@ -50,11 +50,11 @@ Rows = list[list[str]]
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks endurance", description=__doc__)
     parser.add_argument("--images", type=int, default=100_000)
-    parser.add_argument("--stopped", type=int, default=10_000, help="images of each run that is stopped")
-    parser.add_argument("url", nargs="?", help="SQLAlchemy URL of the database; a SQLite file where there is none")
+    parser.add_argument("--stopped", type=int, default=10_000, help="images of each stopped run")
+    parser.add_argument("url", nargs="?", help="SQLAlchemy URL of the database; a SQLite file by default")
     options = parser.parse_args()
     rows = long_run(options.images, options.url) + stopped_runs(options.stopped, options.url)
-    show(f"{SHARE:.0%} of the requests with one of {len(FAULTS)} faults", rows)
+    show(f"{SHARE:.0%} of the requests meet one of {len(FAULTS)} faults", rows)
     sys.exit("a goal was missed" if any(row[-1] == "MISSED" for row in rows) else None)
 
 
@@ -67,16 +67,16 @@ def long_run(images: int, url: str | None) -> Rows:
         memory = [memory_at(task, service, share * images) for share in MOMENTS.values()]
         ended = task.end()
         seconds = time.perf_counter() - started
-        after_a_loss = service.paid_twice - service.told_twice
+        after_a_loss = service.paid_twice - service.delivered_twice
         growth = (max(memory[1:]) / memory[0] - 1) * 100
         return [
-            *outcome(f"{images:,} pictures", pictures, database, ended, task),
+            *outcome(f"{images:,} images", pictures, database, ended, task),
             figure("  seconds", seconds),
             figure("  requests with a fault", service.injected.total(), digits=0),
-            figure("  paid for twice", service.paid_twice, digits=0),
+            figure("  paid twice", service.paid_twice, digits=0),
             figure("  of these after a lost reply", after_a_loss, AtLeast(service.paid_twice), digits=0),
             *(figure(f"  MiB at {moment}", value) for moment, value in zip(MOMENTS, memory, strict=True)),
-            figure("  growth since 10 %, at most, in %", growth, AtMost(10)),
+            figure("  greatest growth since 10 %, in %", growth, AtMost(10)),
         ]
 
 
@@ -88,34 +88,34 @@ def stopped_runs(images: int, url: str | None) -> Rows:
             pictures = make_pictures(task.home / f"2026-01-{day:02}", images)
             stopped = stop_and_resume(task, service, pictures.name, number, images // 2)
             rows += [
-                *outcome(f"{images:,} pictures, {way}", pictures, database, stopped.ended, task),
-                figure("  seconds until it had ended", stopped.seconds, AtMost(2), digits=2),
-                figure("  paid for until then", stopped.paid, digits=0),
-                figure("  of these paid for again", stopped.paid_again, AtMost(PAID_AGAIN_FOR_A_STOP), digits=0),
+                *outcome(f"{images:,} images, {way}", pictures, database, stopped.ended, task),
+                figure("  seconds until it ended", stopped.seconds, AtMost(2), digits=2),
+                figure("  images paid by then", stopped.paid, digits=0),
+                figure("  of these paid again", stopped.paid_again, AtMost(PAID_AGAIN_FOR_A_STOP), digits=0),
             ]
     return rows
 
 
-def outcome(what: str, pictures: Path, database: str, ended: Ended, task: LongTask) -> Rows:
-    """What holds for every run: a true row for every picture, and nothing else left."""
+def outcome(title: str, pictures: Path, database: str, ended: Ended, task: LongTask) -> Rows:
+    """Every run must leave a true row for every image, and nothing else."""
     rows, images = rows_about(pictures, database), sum(1 for _ in pictures.iterdir())
     return [
-        figure(f"{what}: true rows", rows[True], AtLeast(images), digits=0),
+        figure(f"{title}: true rows", rows[True], AtLeast(images), digits=0),
         figure("  lost", images - rows.total(), NONE, digits=0),
-        figure("  threads and file handles left", len(ended.left), NONE, digits=0),
+        figure("  threads and open files left", len(ended.left), NONE, digits=0),
         figure("  temporary files left", len(task.temporary_files()), NONE, digits=0),
     ]
 
 
 def memory_at(task: LongTask, service: FaultyService, images: float) -> float:
-    """MiB of the task, as soon as it was told of so many images."""
-    task.wait(lambda: len(service.handed_over) >= images)
+    """MiB of the task, once it has the answers for so many images."""
+    task.wait(lambda: len(service.delivered) >= images)
     return float(psutil.Process(task.process.pid).memory_info().rss / 2**20)
 
 
 @contextmanager
 def running(service: FaultyService, url: str | None, *arguments: str) -> Iterator[tuple[LongTask, str]]:
-    """The task in a home of its own, and the URL of the database that its tables are in."""
+    """The task, with a fresh home, and the URL of its database."""
     with tempfile.TemporaryDirectory() as home:
         url = url or f"sqlite:///{home}/results.db"
         try:
@@ -132,7 +132,7 @@ def running(service: FaultyService, url: str | None, *arguments: str) -> Iterato
 
 
 def connection(url: str) -> str:
-    """An Airflow connection that leads to the same database."""
+    """An Airflow connection to the same database."""
     parts = make_url(url)
     kind = parts.get_backend_name()
     fields = {

@@ -1,4 +1,4 @@
-"""How full requests are where many images need none: duplicates and bad files among slow reads."""
+"""How full requests are if many images need none: duplicates and bad files, read slowly."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import random
 import time
 from collections.abc import Callable
 
-from airflow_provider_yandex_vision.vision import CopySearch, Image, Settings, VisionClient
+from airflow_provider_yandex_vision.search.search import CopySearch
+from airflow_provider_yandex_vision.search.settings import Settings
+from airflow_provider_yandex_vision.vision import ApiKey, Image, VisionClient
 from benchmarks.peers import UNPACED
 from benchmarks.pictures import picture
 from benchmarks.processes import alone, service
@@ -24,16 +26,16 @@ def report(files: int) -> None:
         distinct = alone(search, served.host, files)
         statistics = served.statistics()
     show(
-        f"{files:,} files: {DUPLICATES:.0%} duplicates, {BAD_FILES:.0%} bad, {READ_SECONDS * 1000:.0f} ms to read one",
+        f"{files:,} files: {DUPLICATES:.0%} duplicates, {BAD_FILES:.0%} bad, {READ_SECONDS * 1000:.0f} ms per read",
         [
-            figure("images a request", statistics.images / statistics.requests, AtLeast(7.9), digits=2),
+            figure("images per request", statistics.images / statistics.requests, AtLeast(7.9), digits=2),
             figure("images searched twice", statistics.images - distinct, AtMost(0), digits=0),
         ],
     )
 
 
 def search(host: str, files: int) -> int:
-    """:return: distinct good images there were."""
+    """:return: number of distinct good images."""
     chance = random.Random(1)
     images: list[Image] = []
     distinct: list[int] = []
@@ -48,7 +50,7 @@ def search(host: str, files: int) -> int:
             content = number
             distinct.append(number)
         images.append(Image(f"file:///{number}", _read_of(picture(content, IMAGE_BYTES))))
-    search = CopySearch(VisionClient("benchmark", host=host), images, Settings(requests_per_second=UNPACED))
+    search = CopySearch(VisionClient(ApiKey("benchmark"), host=host), images, Settings(requests_per_second=UNPACED))
     statuses = [result.status for results in search.batches() for result in results]
     assert len(statuses) == files
     assert set(statuses) == {"found", "rejected"}

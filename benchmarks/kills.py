@@ -1,4 +1,4 @@
-"""A task killed at random moments and resumed each time: what is lost, and what is paid for twice."""
+"""A task that is killed at random moments and resumed each time: what is lost, and what is paid for twice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import random
 import sqlite3
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from airflow_provider_yandex_vision.emulator.server import running
 from tests.support.counting import CountingService
@@ -22,10 +21,10 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=20_000)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        measure(Path(folder), options.kills, options.images)
+        report(Path(folder), options.kills, options.images)
 
 
-def measure(folder: Path, wanted_kills: int, images: int) -> None:
+def report(folder: Path, wanted_kills: int, images: int) -> None:
     make_many(folder / "many", images)
     os.environ["AIRFLOW_CONN_RESULTS_DB"] = json.dumps({"conn_type": "sqlite", "host": str(folder / "results.db")})
     dice, service, kills = random.Random(1), CountingService(latency=0.02), 0
@@ -38,10 +37,9 @@ def measure(folder: Path, wanted_kills: int, images: int) -> None:
             kills += 1
     with sqlite3.connect(folder / "results.db") as database:
         rows, distinct = database.execute("SELECT count(*), count(DISTINCT image_id) FROM copies").fetchone()
-    billed: Any = service.statistics()["billed"]
-    paid_twice = sum(billed.values()) - len(billed)
+    paid_twice = service.images_billed - len(service.billed)
     print(f"images {images:,}  kills {kills}  rows {rows:,}  distinct {distinct:,}  lost {images - distinct:,}")
-    print(f"paid twice {paid_twice:,}, a kill {paid_twice / max(kills, 1):.1f} (at most {PAID_TWICE_FOR_A_KILL})")
+    print(f"paid twice {paid_twice:,}, per kill {paid_twice / max(kills, 1):.1f} (at most {PAID_TWICE_FOR_A_KILL})")
 
 
 if __name__ == "__main__":

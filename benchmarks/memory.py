@@ -1,4 +1,4 @@
-"""Memory and CPU an image do not grow with the number of images."""
+"""Memory and CPU per image do not grow with the number of images."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def report(few: int, many: int) -> None:
 
         before, large, after = run(few), run(many), run(few)
     show(
-        f"{many:,} distinct images of {IMAGE_BYTES // 1000} KB (ours) beside {few:,} before and after (peer)",
+        f"{many:,} distinct images of {IMAGE_BYTES // 1000} KB (ours), compared with {few:,} before and after (peer)",
         [
             _row("MiB of memory", lambda usage: usage.peak / 2**20, large, [before, after], AtMost(1.1)),
-            _row("MiB of memory that the run adds", lambda usage: usage.added / 2**20, large, [before, after]),
-            _row("ms of CPU an image", lambda usage: usage.cpu_per_image, large, [before, after], AtMost(1.1)),
+            _row("MiB of memory added by the run", lambda usage: usage.added / 2**20, large, [before, after]),
+            _row("ms of CPU per image", lambda usage: usage.cpu_per_image, large, [before, after], AtMost(1.1)),
         ],
     )
 

@@ -1,6 +1,6 @@
-"""Ways to get the same images answered: the package's own, and what one would write without it.
+"""Clients that search the same images: the package, and what one would write without it.
 
-Each takes the service's URL, how many images and their bytes, and returns how many were answered.
+Each takes the service's URL, the number of images and their size, and returns how many were answered.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from http.client import HTTPConnection, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
 
-import imagesize  # noqa: F401 - loaded late; loading is not measured
+import imagesize  # noqa: F401 - imported late by the package; not part of the measurement
 import pybase64
 import requests
 from requests.adapters import HTTPAdapter
 
-import airflow_provider_yandex_vision.vision.transport  # noqa: F401 - loaded late; loading is not measured
-from airflow_provider_yandex_vision.vision import CopySearch, Image, Settings, VisionClient
+import airflow_provider_yandex_vision.vision.transport  # noqa: F401 - the same
+from airflow_provider_yandex_vision.search.search import CopySearch
+from airflow_provider_yandex_vision.search.settings import Settings
+from airflow_provider_yandex_vision.vision import ApiKey, Image, VisionClient
 from benchmarks.pictures import picture
 from benchmarks.processes import tls_context
 
@@ -32,15 +34,15 @@ UNPACED = 1e6
 
 
 def ours(host: str, images: int, size: int) -> int:
-    """The package: it checks, hashes and finds duplicates as well."""
+    """The package, which also checks and hashes images and finds duplicates."""
     listed = (Image(f"s3://bucket/{n}.jpg", lambda n=n: picture(n, size), size, str(n)) for n in range(images))  # type: ignore[misc]
     settings = Settings(requests_per_second=UNPACED, max_concurrent_requests=WINDOW)
-    search = CopySearch(VisionClient("benchmark", host=host, connections=WINDOW), listed, settings)
+    search = CopySearch(VisionClient(ApiKey("benchmark"), host=host, connections=WINDOW), listed, settings)
     return sum(result.status == "found" for results in search.batches() for result in results)
 
 
 def naive(host: str, images: int, size: int) -> int:
-    """A loop over ``requests.post``, one image a request."""
+    """A loop over ``requests.post``, one image per request."""
     answered = 0
     for number in range(images):
         reply = requests.post(host + PATH, json=_message(number, 1, size), headers=HEADERS, timeout=60)
@@ -49,7 +51,7 @@ def naive(host: str, images: int, size: int) -> int:
 
 
 def session(host: str, images: int, size: int) -> int:
-    """``requests`` used well: kept connections, threads, 8 images a request."""
+    """``requests`` used well: kept-alive connections, threads, 8 images per request."""
     with requests.Session() as http, ThreadPoolExecutor(WINDOW) as pool:
         http.mount(host, HTTPAdapter(pool_maxsize=WINDOW))
 
@@ -61,7 +63,7 @@ def session(host: str, images: int, size: int) -> int:
 
 
 def limit(host: str, images: int, size: int) -> int:
-    """The least that Python can do for it: the standard library's HTTP, bodies in parts, fast base64."""
+    """The fastest that Python can be: the standard library's HTTP, bodies in parts, fast base64."""
     turns = iter(range(0, images, PER_REQUEST))
 
     def work(_: int) -> int:

@@ -1,4 +1,4 @@
-"""Pictures that cost next to nothing to make: a JPEG's header, a number that makes each unique, and noise."""
+"""Images that are cheap to make: a JPEG header, a number that makes each unique, and noise."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ JPEG_HEADER = (
     b"\xff\xc0\x00\x11\x08\x03\x00\x04\x00\x03\x01\x22\x00\x02\x11\x01\x03\x11\x01"
     b"\xff\xda\x00\x0c\x03\x01\x00\x02\x11\x03\x11\x00\x3f\x00\x00"
 )
-"""Of a picture of 1024 x 768 pixels, up to where its data begin. The 54 bytes end on a boundary of base64."""
+"""Header of an image of 1024 x 768 pixels. Its 54 bytes end on a base64 boundary."""
 
 NUMBER_BYTES = 9
 
 
 def picture(number: int, size: int) -> bytes:
-    """As many bytes as asked, other ones for each number."""
+    """``size`` bytes, distinct for each number."""
     return b"".join((JPEG_HEADER, _tag(number), _noise(size - len(JPEG_HEADER) - NUMBER_BYTES)))
 
 
 def mark(number: int) -> bytes:
-    """What only this picture has in its base64."""
+    """The part of the base64 that only this image has."""
     return b64encode(_tag(number))
 
 

@@ -1,10 +1,12 @@
-"""What one image costs that makes the service refuse the whole request it is in."""
+"""What one image costs that makes the service reject any request with it."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-from airflow_provider_yandex_vision.vision import CopySearch, Image, Settings, VisionClient
+from airflow_provider_yandex_vision.search.search import CopySearch
+from airflow_provider_yandex_vision.search.settings import Settings
+from airflow_provider_yandex_vision.vision import ApiKey, Image, VisionClient
 from benchmarks.peers import UNPACED
 from benchmarks.pictures import mark, picture
 from benchmarks.processes import alone, service
@@ -31,5 +33,5 @@ def report() -> None:
 
 def search(host: str) -> Counter[str]:
     images = [Image(f"file:///{n}", lambda n=n: picture(n, IMAGE_BYTES)) for n in range(IMAGES)]  # type: ignore[misc]
-    search = CopySearch(VisionClient("benchmark", host=host), images, Settings(requests_per_second=UNPACED))
+    search = CopySearch(VisionClient(ApiKey("benchmark"), host=host), images, Settings(requests_per_second=UNPACED))
     return Counter(result.status for result in search)

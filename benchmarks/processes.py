@@ -1,4 +1,4 @@
-"""The service and every client run in a fresh process each, so that CPU time and memory are their own."""
+"""The service and every client run in separate processes, so that CPU time and memory can be told apart."""
 
 from __future__ import annotations
 
@@ -30,13 +30,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Usage:
-    """What a run took.
+    """Resources that a run took.
 
-    :param images: answered.
-    :param seconds: from start to end.
+    :param images: that were answered.
     :param cpu_seconds: of this process, user and system.
-    :param peak: bytes of memory, the most there were at once.
-    :param added: of these, what came on top of the interpreter and its imports.
+    :param peak: greatest resident memory, in bytes.
+    :param added: bytes of it that were not there before the run.
     """
 
     images: int
@@ -56,9 +55,8 @@ class Usage:
 
 
 def measured(run: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> Usage:
-    """Run it here and now.
-
-    :param run: returns how many images it got an answer for.
+    """
+    :param run: returns the number of images that were answered.
     """
     memory, cpu, started = _memory("VmRSS"), time.process_time(), time.perf_counter()
     images = run(*args, **kwargs)
@@ -68,13 +66,13 @@ def measured(run: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> Usage:
 
 
 def alone(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What ``work`` returns, run in a process that does nothing else."""
+    """Run ``work`` in a fresh process."""
     with ProcessPoolExecutor(1, mp_context=SPAWN) as pool:
         return pool.submit(work, *args, **kwargs).result()
 
 
 class Served:
-    """A service that runs."""
+    """A running service."""
 
     def __init__(self, host: str) -> None:
         self.host = host
@@ -99,7 +97,7 @@ def service(behaviour: Behaviour) -> Iterator[Served]:
 
 @contextmanager
 def tls_service(behaviour: Behaviour) -> Iterator[Served]:
-    """A service over TLS, whose certificate the processes started meanwhile trust."""
+    """A service over TLS, trusted by processes that are started within the block."""
     ca = trustme.CA()
     with TemporaryDirectory() as folder:
         certificate, authority = Path(folder, "service.pem"), Path(folder, "ca.pem")
@@ -117,6 +115,6 @@ def tls_context() -> ssl.SSLContext:
 
 
 def _memory(field: str) -> int:
-    """Bytes, by Linux. Not ``ru_maxrss``: a process inherits that from the one that started it."""
+    """In bytes, as reported by Linux. Not ``ru_maxrss``: a process inherits that from its parent."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))

@@ -1,4 +1,4 @@
-"""How much of a quota is used, and how many requests are answered 429 for it."""
+"""How much of a quota is used, and how many requests are throttled for it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
 
-from airflow_provider_yandex_vision.vision import CopySearch, Image, Settings, VisionClient
+from airflow_provider_yandex_vision.search.search import CopySearch
+from airflow_provider_yandex_vision.search.settings import Settings
+from airflow_provider_yandex_vision.vision import ApiKey, Image, VisionClient
 from benchmarks.pictures import picture
 from benchmarks.processes import alone, service
 from benchmarks.report import AtLeast, AtMost, figure, show
@@ -23,14 +25,14 @@ IMAGE_BYTES = 2_000
 
 @dataclass(frozen=True)
 class Case:
-    """Who shares the quota, and what is expected of them.
+    """Clients that share the quota, and what is expected of them.
 
     :param configured: requests per second of each process.
-    :param use: of the quota, at least, in percent.
-    :param throttled: of the requests, at most, in percent.
+    :param use: least share of the quota used, in percent.
+    :param throttled: greatest share of the requests throttled, in percent.
     """
 
-    what: str
+    name: str
     configured: float
     processes: int
     use: float
@@ -38,9 +40,9 @@ class Case:
 
 
 CASES = (
-    Case("configured as it is", QUOTA, 1, use=95, throttled=0.5),
+    Case("configured correctly", QUOTA, 1, use=95, throttled=0.5),
     Case("configured five times too high", QUOTA * 5, 1, use=90, throttled=5),
-    Case("shared by four processes that know nothing of each other", QUOTA, 4, use=90, throttled=8),
+    Case("shared by four independent processes", QUOTA, 4, use=90, throttled=8),
 )
 
 
@@ -59,14 +61,14 @@ def _rows(case: Case, seconds: float) -> list[list[str]]:
     used = statistics.accepted / (QUOTA * statistics.seconds) * 100
     throttled = statistics.throttled / statistics.requests * 100
     return [
-        figure(f"% used, {case.what}", used, AtLeast(case.use)),
-        figure("% of the requests answered 429", throttled, AtMost(case.throttled)),
+        figure(f"% used, {case.name}", used, AtLeast(case.use)),
+        figure("  % of the requests throttled", throttled, AtMost(case.throttled)),
     ]
 
 
 def search(host: str, requests_per_second: float, process: int, seconds: float) -> None:
-    logging.disable()  # being throttled is what is measured
-    search = CopySearch(VisionClient("benchmark", host=host), _images(process), Settings(requests_per_second))
+    logging.disable()  # throttling is what is measured
+    search = CopySearch(VisionClient(ApiKey("benchmark"), host=host), _images(process), Settings(requests_per_second))
     end = time.monotonic() + seconds
     for _ in search.batches():
         if time.monotonic() >= end:
@@ -74,6 +76,6 @@ def search(host: str, requests_per_second: float, process: int, seconds: float) 
 
 
 def _images(process: int) -> Iterator[Image]:
-    """No end of them, other ones in each process."""
+    """Endless, and distinct between processes."""
     for n in count(process << 32):
         yield Image(f"file:///{n}", lambda n=n: picture(n, IMAGE_BYTES), IMAGE_BYTES)  # type: ignore[misc]

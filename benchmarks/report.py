@@ -1,4 +1,4 @@
-"""Tables in plain text: what, ours, the peer's, their ratio, the goal and whether it was met."""
+"""Tables in plain text: figures of ours and of a peer, their ratio, the goal and whether it was met."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-HEADINGS = ("what", "ours", "peer", "ratio (each round)", "goal", "")
+HEADINGS = ("figure", "ours", "peer", "ratio (each round)", "goal", "")
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ Goal: TypeAlias = AtLeast | AtMost
 
 
 def figure(what: str, value: float, goal: Goal | None = None, *, digits: int = 1) -> list[str]:
-    """A row about ourselves alone."""
+    """A row without a peer."""
     return [what, f"{value:,.{digits}f}", "", "", *_judged(value, goal)]
 
 
 def comparison(what: str, ours: Sequence[float], peer: Sequence[float], goal: Goal | None = None) -> list[str]:
-    """A row about medians of rounds, and the median of the rounds' own ratios, which the goal is for."""
+    """A row with the medians of all rounds. The goal applies to the median of the ratios of each round."""
     ratios = [mine / theirs for mine, theirs in zip(ours, peer, strict=True)]
     ratio = statistics.median(ratios)
     each = f" ({' '.join(f'{value:.2f}' for value in ratios)})" if len(ratios) > 1 else ""

@@ -1,7 +1,7 @@
-"""The search beside its peers, over a service on this machine: ``python -m benchmarks search``.
+"""The search compared with its peers, against a service on this machine: ``python -m benchmarks search``.
 
-Every client run is a process of its own. What others do on the machine touches all peers of a round alike,
-so it is the ratios that tell something.
+Every client runs in a separate process. Other load on the machine affects all peers of a round alike, so the ratios
+are what counts.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from benchmarks import filling, memory, poison, quota, throughput
 
 @dataclass(frozen=True)
 class Scale:
-    """How much of everything.
-
-    :param images: of a run beside the peers.
+    """
+    :param images: of each run that is compared with peers.
     :param few, many: images of the two runs whose memory is compared.
-    :param files: images with duplicates and bad files among them.
-    :param seconds: that a quota is used for.
+    :param files: images, duplicates and bad files together.
+    :param seconds: duration of each run with a quota.
     """
 
     rounds: int = 3
@@ -35,8 +34,8 @@ QUICK = Scale(rounds=1, images=320, few=500, many=2_000, files=800, seconds=3.0)
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks search", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a few seconds that only show that everything runs")
-    parser.add_argument("--no-quota", action="store_true", help="leave out the minute with quotas")
+    parser.add_argument("--quick", action="store_true", help="a smoke test of a few seconds")
+    parser.add_argument("--no-quota", action="store_true", help="skip the minute with quotas")
     arguments = parser.parse_args()
     scale = QUICK if arguments.quick else Scale()
     throughput.report(scale.images, scale.rounds)

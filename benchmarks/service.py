@@ -1,6 +1,6 @@
-"""A ``batchAnalyze`` that does as little as it can, so that the client's speed is what is measured.
+"""A minimal ``batchAnalyze``, so that benchmarks measure the client.
 
-It decodes nothing: it counts the images of a request by the opening braces, of which base64 has none.
+It decodes nothing: it counts the images of a request by opening braces, which base64 does not contain.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ BUFFER_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What is asked of the service.
+    """What the service does.
 
-    :param latency: seconds from the end of a request to its answer.
-    :param quota: requests per second, with one second's worth of burst; those above it are answered 429.
-    :param poison: base64 that makes a request answered 400; looked for in what arrives at once, so for small requests.
-    :param certificate: path of a PEM file with a key; makes the service speak TLS.
+    :param latency: seconds from the end of a request to its reply.
+    :param quota: requests per second, with a burst of one second; the rest get 429.
+    :param poison: base64 that makes a request get 400. Searched in each chunk that arrives, so only for small requests.
+    :param certificate: path of a PEM file with a certificate and its key; turns on TLS.
     """
 
     latency: float = 0.0
@@ -37,28 +37,27 @@ class Behaviour:
 
 @dataclass
 class Statistics:
-    """Requests by what they were answered.
-
-    :param accepted: requests answered 200.
-    :param images: in these.
-    :param throttled: requests answered 429.
-    :param refused: requests answered 400.
+    """
+    :param accepted: requests that got 200.
+    :param images: in these requests.
+    :param throttled: requests that got 429.
+    :param rejected: requests that got 400.
     :param seconds: since the first request.
     """
 
     accepted: int = 0
     images: int = 0
     throttled: int = 0
-    refused: int = 0
+    rejected: int = 0
     seconds: float = 0.0
 
     @property
     def requests(self) -> int:
-        return self.accepted + self.throttled + self.refused
+        return self.accepted + self.throttled + self.rejected
 
 
 class TokenBucket:
-    """Full at the start; holds one second's worth."""
+    """Full at the start; holds one second's worth. The emulator's would import Pillow into every client's process."""
 
     def __init__(self, rate: float) -> None:
         self._rate = self._tokens = rate
@@ -75,7 +74,7 @@ class TokenBucket:
 
 
 class Service:
-    """Decides about requests."""
+    """Decides how requests are answered."""
 
     def __init__(self, behaviour: Behaviour) -> None:
         self.behaviour = behaviour
@@ -95,7 +94,7 @@ class Service:
             self._statistics.throttled += 1
             return 429, b'{"code": 8, "message": "limit exceeded"}'
         if poisoned:
-            self._statistics.refused += 1
+            self._statistics.rejected += 1
             return 400, b'{"code": 3, "message": "bad image"}'
         self._statistics.accepted += 1
         self._statistics.images += images
@@ -103,7 +102,7 @@ class Service:
 
 
 class ServedConnection(asyncio.BufferedProtocol):
-    """HTTP/1.1, as much of it as clients need who wait for an answer before they ask again."""
+    """As much of HTTP/1.1 as clients without pipelining need."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -116,7 +115,7 @@ class ServedConnection(asyncio.BufferedProtocol):
         self._transport = transport
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        # A view: where there is TLS, asyncio fills the buffer by slices, and those of a bytearray are copies.
+        # With TLS, asyncio fills slices of the buffer; slices of a bytearray would be copies.
         return memoryview(self._buffer)
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -125,14 +124,14 @@ class ServedConnection(asyncio.BufferedProtocol):
             self._take_body(start, nbytes)
 
     def _take_head(self, data: bytes) -> int:
-        """:return: where in the data the body starts."""
+        """:return: start of the body in the data."""
         head, end, body = (self._head + data).partition(b"\r\n\r\n")
         self._head = b"" if end else head
         if head.startswith(b"GET") and end:
             self._reply(200, self._service.statistics())
         elif end:
             length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
-            assert length, "the body must tell its length"
+            assert length, "a body needs a Content-Length"
             self._body_left, self._braces, self._poisoned = int(length[1]), 0, False
         return len(data) - len(body)
 
@@ -146,7 +145,7 @@ class ServedConnection(asyncio.BufferedProtocol):
             asyncio.get_running_loop().call_later(self._service.behaviour.latency, self._reply, status, body)
 
     def _count_braces(self, start: int, end: int) -> None:
-        """Not ``count``, which is slower than this by far where there are few."""
+        """Much faster than ``count`` if there are few."""
         while (start := self._buffer.find(b"{", start, end) + 1) > 0:
             self._braces += 1
 
@@ -157,7 +156,7 @@ class ServedConnection(asyncio.BufferedProtocol):
 
 
 def serve(behaviour: Behaviour, port: Connection) -> None:
-    """Serve for ever on a free port of this machine, which is sent as soon as connections are taken."""
+    """Serve forever on a free local port, which is sent once the service listens."""
     asyncio.run(_serve(behaviour, port))
 
 

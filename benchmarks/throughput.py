@@ -1,4 +1,4 @@
-"""Images a second and CPU an image, beside the peers in the same rounds."""
+"""Images per second and CPU per image, compared with peers in the same rounds."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from benchmarks.service import Behaviour
 IMAGE_BYTES = 200_000
 LATENCY = 0.1
 CEILING = WINDOW * PER_REQUEST / LATENCY
-"""Images a second that the window lets anybody have, were everything but waiting free."""
+"""Images per second that the window allows if only the latency takes time."""
 NAIVE_SHARE = 100
-"""The naive loop gets one image for so many of the others', or it would take the whole evening."""
+"""The naive loop, which is that much slower, gets a fraction of the images."""
 
 Rounds = dict[Callable[[str, int, int], int], list[Usage]]
 
 
 def report(images: int, rounds: int) -> None:
-    what = f"{IMAGE_BYTES // 1000} KB an image, {LATENCY * 1000:.0f} ms latency, window 16"
+    what = f"images of {IMAGE_BYTES // 1000} KB, latency {LATENCY * 1000:.0f} ms, window {WINDOW}"
     with service(Behaviour(LATENCY)) as plain:
         usages = _rounds(plain, images, rounds)
     added = statistics.median(usage.added for usage in usages[ours]) / 2**20
-    memory = figure("MiB of memory that the run adds", added, AtMost(100))
+    memory = figure("MiB of memory added by the run", added, AtMost(100))
     show(what, [*_rows(usages, AtLeast(2.3), AtMost(0.45), AtLeast(0.85)), memory])
     with tls_service(Behaviour(LATENCY)) as encrypted:
         show(f"{what}, TLS", _rows(_rounds(encrypted, images, rounds)))
@@ -52,10 +52,10 @@ def _rows(
         return [usage.cpu_per_image for usage in usages[peer]]
 
     return [
-        comparison("images/s, beside what the window allows", speeds(ours), [CEILING] * len(usages[ours])),
-        comparison("images/s, beside Session, threads, json=", speeds(ours), speeds(session), speed),
-        comparison("ms of CPU an image, beside the same", cpus(ours), cpus(session), cpu),
-        comparison("images/s, beside bare http.client", speeds(ours), speeds(limit), share_of_limit),
-        comparison("ms of CPU an image, beside the same", cpus(ours), cpus(limit)),
-        comparison("images/s, beside a loop of requests.post", speeds(ours), speeds(naive)),
+        comparison("images/s, compared with what the window allows", speeds(ours), [CEILING] * len(usages[ours])),
+        comparison("images/s, compared with Session, threads, json=", speeds(ours), speeds(session), speed),
+        comparison("  ms of CPU per image", cpus(ours), cpus(session), cpu),
+        comparison("images/s, compared with bare http.client", speeds(ours), speeds(limit), share_of_limit),
+        comparison("  ms of CPU per image", cpus(ours), cpus(limit)),
+        comparison("images/s, compared with a loop of requests.post", speeds(ours), speeds(naive)),
     ]

@@ -1,8 +1,8 @@
-"""How a search speeds up with the tasks that share it: ``python -m benchmarks.workers``.
+"""How a search scales with the tasks that share it: ``python -m benchmarks workers``.
 
-Each task is a process of its own that runs the operator on its shard of a folder, into one table in PostgreSQL. The
-service answers after half a second and sets no limit, and each task may have 16 requests under way: 256 images a second
-are then the most that one task could do. The service, the database and the tasks share this machine's cores.
+Each task is a process that runs the operator on its shard of a folder and writes to one table in PostgreSQL. The
+service replies after half a second and has no quota, and each task may have 16 requests in flight, so one task could
+reach 256 images per second. The service, the database and the tasks share this machine's cores.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from typing import NamedTuple
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
-from airflow_provider_yandex_vision.results.tables import Tables
+from airflow_provider_yandex_vision.results.schema import Tables
 from benchmarks.peers import UNPACED, WINDOW
 from benchmarks.pictures import picture
 from benchmarks.processes import SPAWN, Usage, measured, service
 from benchmarks.service import Behaviour
 
+POSTGRESQL = "postgresql+psycopg2://postgres@127.0.0.1:5432/test"
 TASKS = (1, 2, 4)
 IMAGE_BYTES = 20_000
 LATENCY = 0.5
@@ -44,30 +45,30 @@ class Round(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.workers", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks workers", description=__doc__)
     parser.add_argument("--images", type=int, default=1_500)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--url", default="postgresql+psycopg2://postgres@127.0.0.1:5432/test", help="of PostgreSQL")
+    parser.add_argument("--url", default=POSTGRESQL, help="SQLAlchemy URL of PostgreSQL")
     arguments = parser.parse_args()
     with TemporaryDirectory() as home, service(Behaviour(LATENCY)) as served:
         os.environ |= _environment(home, served.host, arguments.url)
         folder = _pictures(Path(home, "pictures"), arguments.images)
         with SPAWN.Manager() as manager, ProcessPoolExecutor(max(TASKS), SPAWN) as pool:
-            list(pool.map(_get_ready, [manager.Barrier(max(TASKS))] * max(TASKS)))
+            list(pool.map(_warm_up, [manager.Barrier(max(TASKS))] * max(TASKS)))
             report(partial(_round, pool, folder, arguments.url), arguments.images, arguments.rounds)
 
 
 def report(run: Callable[[int], Round], images: int, rounds: int) -> None:
     """:param run: takes the number of tasks."""
     print(f"{os.cpu_count()} cores, {images:,} images of {IMAGE_BYTES // 1000} KB, medians of {rounds} rounds")
-    print(f"{'tasks':>5}{'images/s':>10}{'speed-up':>10}{'ms CPU an image':>17}")
+    print(f"{'tasks':>5}{'images/s':>10}{'speedup':>10}{'ms CPU per image':>18}")
     alone = 0.0
     for tasks in TASKS:
         times = [run(tasks) for _ in range(rounds)]
         speed = statistics.median(images / seconds for seconds, _ in times)
         cpu = statistics.median(cpu_seconds / images * 1000 for _, cpu_seconds in times)
         alone = alone or speed
-        print(f"{tasks:>5}{speed:>10,.0f}{f'{speed / alone:.2f}x':>10}{cpu:>17.2f}", flush=True)
+        print(f"{tasks:>5}{speed:>10,.0f}{f'{speed / alone:.2f}x':>10}{cpu:>18.2f}", flush=True)
 
 
 def _round(pool: ProcessPoolExecutor, folder: Path, url: str, tasks: int) -> Round:
@@ -77,13 +78,13 @@ def _round(pool: ProcessPoolExecutor, folder: Path, url: str, tasks: int) -> Rou
         return Round(time.perf_counter() - started, sum(usage.cpu_seconds for usage in usages))
 
 
-def _get_ready(everybody: Barrier) -> None:
-    """Import all that a task needs, once in each process."""
+def _warm_up(barrier: Barrier) -> None:
+    """Import what a task needs, once in each process."""
     from airflow_provider_yandex_vision.operators.copy_search import YandexVisionCopySearchOperator  # noqa: F401
     from airflow_provider_yandex_vision.results.database import sql_engine
 
     sql_engine("results_db").dispose()
-    everybody.wait()
+    barrier.wait()
 
 
 def _task(folder: Path, table: str, shards: int, shard: int) -> Usage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 
 from airflow_provider_yandex_vision.emulator.contract import AnalyzeSpec, Json
 from airflow_provider_yandex_vision.emulator.copies import CopyIndex
@@ -20,13 +21,20 @@ class CountingService(Service):
         super().__init__(CopyIndex([]), api_key=API_KEY, latency=latency, requests_per_second=requests_per_second)
 
     @property
+    def billed(self) -> Counter[str]:
+        """How often each image was billed, by SHA-256."""
+        with self._lock:
+            return self._billed.copy()
+
+    @property
     def images_billed(self) -> int:
-        return self._billed.total()
+        with self._lock:
+            return self._billed.total()
 
     @property
     def paid_twice(self) -> int:
         """Images billed more than once."""
-        return sum(times > 1 for times in self._billed.values())
+        return sum(times > 1 for times in self.billed.values())
 
     def pages_of(self, sha256: str) -> tuple[str, ...]:
         """Pages that show the image."""

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import PIPE, STDOUT, Popen
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import create_engine, text
 
@@ -95,22 +95,17 @@ def stop_and_resume(task: LongTask, service: CountingService, name: str, number:
 
     :param name: of a folder whose images ``service`` has not seen yet.
     """
-    old = billed(service)
+    old = service.billed
     task.begin(name)
     task.wait(lambda: service.images_billed - old.total() >= after)
     sent_at = time.time()
     os.kill(task.process.pid, number)
     ended = task.end()
-    paid = billed(service) - old
+    paid = service.billed - old
     task.begin(name)
     resumed = task.end()
-    paid_again = (billed(service) - old - paid).keys() & paid.keys()
+    paid_again = (service.billed - old - paid).keys() & paid.keys()
     return Stopped(ended.at - sent_at, ended, resumed, len(paid), len(paid_again))
-
-
-def billed(service: CountingService) -> Counter[str]:
-    by_sha256: Any = service.statistics()["billed"]
-    return Counter(by_sha256)
 
 
 @contextmanager
