@@ -1,4 +1,4 @@
-"""An Airflow of two workers: CeleryExecutor over Redis and PostgreSQL, every component a process of its own."""
+"""Airflow with two workers: CeleryExecutor, Redis and PostgreSQL, with a process for every component."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from tests.integration.conftest import ROOT, python
 from tests.results.conftest import server_url
 
 WORKERS = ("w1", "w2")
-TASKS_A_WORKER = 2
+TASKS_PER_WORKER = 2
 
 REDIS_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/7")
 HAS_TASK_API = not version("apache-airflow").startswith("2.")
 """Whether tasks talk to an API server instead of the metadata database."""
 
 PATIENCE = 240.0
-"""Seconds: Airflow takes its time to start, and the machine has other things to do."""
+"""Seconds. Airflow is slow to start, and the machine may be busy."""
 
 
 @dataclass
 class Cluster:
     """A running Airflow.
 
-    :param database: has the metadata, the states of Celery's tasks and whatever tasks write.
+    :param database: has the metadata, the states of Celery's tasks and what tasks write.
     """
 
     home: Path
@@ -63,12 +63,12 @@ class Cluster:
             )
 
     def run(self, dag_id: str, conf: str) -> None:
-        """Run a DAG once and to its end, which has to be a good one."""
+        """Run a DAG once. It must succeed."""
         known = "SELECT 1 FROM serialized_dag WHERE dag_id = :dag_id"
-        self.wait(lambda: self.query(known, dag_id=dag_id), f"{dag_id} is known")
+        self.wait(lambda: self.query(known, dag_id=dag_id), f"{dag_id} was known")
         self.airflow("dags", "trigger", dag_id, "--conf", conf)
         ended = "SELECT state FROM dag_run WHERE dag_id = :dag_id AND state IN ('success', 'failed')"
-        self.wait(lambda: self.query(ended, dag_id=dag_id), f"{dag_id} ends")
+        self.wait(lambda: self.query(ended, dag_id=dag_id), f"{dag_id} ended")
         if self.query(ended, dag_id=dag_id) != [("success",)]:
             raise AssertionError(f"{dag_id} failed\n{self.logs()}")
 
@@ -76,27 +76,28 @@ class Cluster:
         with self.database.connect() as connection:
             return list(connection.execute(text(sql), values))
 
-    def wait(self, condition: Callable[[], object], what: str) -> None:
+    def wait(self, condition: Callable[[], object], event: str) -> None:
         deadline = time.monotonic() + PATIENCE
         while not condition():
             gone = [name for name, process in self.components.items() if process.poll() is not None]
             if gone or time.monotonic() > deadline:
-                raise AssertionError(f"{' and '.join(gone) or 'patience'} came to an end before {what}\n{self.logs()}")
+                reason = f"{' and '.join(gone)} exited" if gone else "timeout"
+                raise AssertionError(f"{reason} before {event}\n{self.logs()}")
             time.sleep(0.2)
 
     def logs(self) -> str:
-        """The end of each log, of tasks as of components."""
+        """The end of every log, of tasks and of components."""
         files = sorted(self.home.rglob("*.log"))
         return "\n".join(f"--- {file}\n{file.read_text(errors='replace')[-3000:]}" for file in files if file.is_file())
 
 
 @contextmanager
 def running_airflow(home: Path, dags: Path, database: URL, **environment: str) -> Generator[Cluster]:
-    """Run all that an Airflow with two workers consists of.
+    """Run all components.
 
-    :param home: an empty folder; its neighbour ``<home>-bytecode`` takes what all processes would compile alike.
-    :param database: an empty one, for the metadata.
-    :param environment: on top of the settings that make it run.
+    :param home: an empty folder; ``<home>-bytecode`` beside it is the bytecode cache of all processes.
+    :param database: an empty database for the metadata.
+    :param environment: further variables.
     """
     port, url = _free_port(), database.render_as_string(hide_password=False)
     with fresh_broker() as key_prefix:
@@ -131,14 +132,14 @@ def _start(cluster: Cluster, port: int) -> None:
         cluster.start(component, component)
     for name in WORKERS:
         pid_file = str(cluster.home / f"{name}.pid")
-        options = ["--skip-serve-logs", "--concurrency", str(TASKS_A_WORKER), "--pid", pid_file]
+        options = ["--skip-serve-logs", "--concurrency", str(TASKS_PER_WORKER), "--pid", pid_file]
         cluster.start(name, "celery", "worker", "--celery-hostname", f"{name}@%h", *options)
     if HAS_TASK_API:
-        cluster.wait(lambda: _listens(port), "the API server listens")
+        cluster.wait(lambda: _listens(port), "the API server listened")
 
 
 def end(components: Iterable[Popen[bytes]]) -> None:
-    """End processes with all that they started: tasks can be in sessions of their own."""
+    """End processes and their descendants, which may be in other sessions."""
     running = [component for component in components if component.poll() is None]
     tree = [process for component in running for process in _with_descendants(component.pid)]
     for process in tree:
@@ -162,7 +163,7 @@ def _with_descendants(pid: int) -> list[Any]:
 
 @contextmanager
 def fresh_database() -> Generator[URL]:
-    """A database that is dropped afterwards, on the PostgreSQL server that tests use."""
+    """A database on the PostgreSQL server of the tests; dropped afterwards."""
     server = create_engine(server_url("postgresql"), isolation_level="AUTOCOMMIT")
     name = f"test_{uuid.uuid4().hex}"
     with server.connect() as connection:
@@ -177,7 +178,7 @@ def fresh_database() -> Generator[URL]:
 
 @contextmanager
 def fresh_broker() -> Generator[str]:
-    """Prefix of keys in Redis that are deleted afterwards; those of others stay."""
+    """A prefix for keys in Redis. Keys with it are deleted afterwards, and no others."""
     prefix = f"test_{uuid.uuid4().hex}_"
     with redis.Redis.from_url(REDIS_URL) as server:
         try:

@@ -13,14 +13,14 @@ EXAMPLES = ROOT / "dags_examples"
 
 @pytest.fixture(scope="session")
 def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with a migrated database of its own."""
+    """An Airflow home with a migrated database."""
     home = tmp_path_factory.mktemp("airflow")
     python(["-m", "airflow", "db", "migrate"], home)
     return home
 
 
 def python(arguments: list[str], home: Path, stdin: str = "", **environment: str) -> str:
-    """Run a program with an Airflow home of its own. :return: what it printed, both streams."""
+    """Run a program with the given Airflow home. :return: its output, both streams."""
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,

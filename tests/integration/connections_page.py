@@ -1,4 +1,4 @@
-"""Admin → Connections of Airflow 3's interface, worked by what a person reads there, in a Chromium without a window."""
+"""Admin → Connections in Airflow 3's interface, operated by its visible texts in headless Chromium."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from selenium.webdriver.support.expected_conditions import staleness_of, visibil
 from selenium.webdriver.support.wait import WebDriverWait
 
 PATIENCE = 60.0
-"""Seconds for anything to show up, on a machine with other things to do."""
+"""Seconds to wait for an element. The machine may be busy."""
 
 OPTIONS = (
     "headless=new",
@@ -27,8 +27,8 @@ OPTIONS = (
     "lang=en-US",
     "window-size=1200,950",
     "disable-gpu",
-    "no-sandbox",  # a container's root has none
-    # Ask nobody but the server of the test:
+    "no-sandbox",  # root has none in a container
+    # Connect to nothing but the server of the test:
     "disable-background-networking",
     "disable-component-update",
     "disable-quic",
@@ -39,7 +39,7 @@ OPTIONS = (
 
 @contextmanager
 def chromium(profile: Path) -> Generator[Chrome]:
-    """Run a browser of one's own.
+    """A browser.
 
     :param profile: an empty folder.
     """
@@ -47,7 +47,7 @@ def chromium(profile: Path) -> Generator[Chrome]:
     if not browser or not driver:
         assert os.environ.get("CI") != "true", "chromium and chromedriver are needed"
         pytest.skip("needs chromium and chromedriver")
-    logging.getLogger("selenium").setLevel(logging.INFO)  # its debug log repeats what is typed, keys included
+    logging.getLogger("selenium").setLevel(logging.INFO)  # its debug log repeats what is typed, including keys
     options = ChromeOptions()
     options.binary_location = browser
     for option in (*OPTIONS, f"user-data-dir={profile}"):
@@ -57,7 +57,7 @@ def chromium(profile: Path) -> Generator[Chrome]:
 
 
 class ConnectionsPage:
-    """The list of connections, with the form to add or edit one in front of it.
+    """The list of connections, and the form that adds or edits one.
 
     :param url: of the API server.
     """
@@ -67,7 +67,7 @@ class ConnectionsPage:
         self.url = url
 
     def open(self) -> None:
-        """Show the list, without a form or a message."""
+        """Show the list alone."""
         self.browser.get(f"{self.url}/connections")
         self._find("//button[normalize-space()='Add Connection']")
 
@@ -86,7 +86,7 @@ class ConnectionsPage:
         self._find(f"//*[@role='dialog']//button[normalize-space()='{section}']").click()
 
     def labels(self) -> list[str]:
-        """What the fields of the form are called, those of folded sections among them."""
+        """Labels of the form's fields, including those in folded sections."""
         labels = self.browser.find_elements(By.XPATH, "//*[@role='dialog']//label")
         return [str(label.get_property("textContent")).strip() for label in labels]
 
@@ -102,7 +102,7 @@ class ConnectionsPage:
         WebDriverWait(self.browser, PATIENCE).until(staleness_of(dialog))
 
     def test(self, conn_id: str) -> str:
-        """Press the Test button. :return: the title and the text of the message that follows."""
+        """Press the Test button. :return: title and text of the message."""
         self._button("Test Connection", conn_id).click()
         return str(self._find("//*[@data-scope='toast'][@data-part='root']").get_property("textContent"))
 
@@ -114,7 +114,7 @@ class ConnectionsPage:
         return self._find(f"{_listed(conn_id)}//button[@aria-label='{name}']")
 
     def _find(self, xpath: str) -> WebElement:
-        """Wait for it to be there and to be seen: much of the page comes sliding in."""
+        """Wait until it is visible: much of the page is animated."""
         return WebDriverWait(self.browser, PATIENCE).until(visibility_of_element_located((By.XPATH, xpath)))
 
 
@@ -123,6 +123,6 @@ def _listed(conn_id: str) -> str:
 
 
 def _labelled(label: str) -> str:
-    """A label with its field: the ``for`` of Airflow's labels does not always lead to one."""
+    """The group of a label and its field: the ``for`` of Airflow's labels is not always right."""
     named = f".//label[starts-with(normalize-space(), '{label}')]"
     return f"//*[@role='dialog']//*[@data-part='root'][@role='group'][{named}]"

@@ -1,4 +1,4 @@
-"""What a worker takes for the name of its machine, so that several on one machine can be told apart."""
+"""Host names of workers, so that several on one machine have different ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every example DAG, run for real in one Airflow: what the tasks say and what the tables hold."""
+"""Every example DAG, run for real: what the tasks return and what the tables contain."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ from tests.integration.conftest import EXAMPLES, python
 from tests.support.photographs import make_pictures, make_web
 from tests.support.secrets import API_KEY
 
+pytestmark = pytest.mark.integration
+
 
 @dataclass
 class Ran:
-    """What the DAG runs came to, in the order of the plan."""
+    """Outcomes of the DAG runs, in the order of the plan."""
 
     pictures: Path
     results: Path
@@ -38,7 +40,7 @@ class Ran:
 
 @pytest.fixture(scope="module")
 def bucket(pictures: Path) -> Iterator[str]:
-    """An S3 server whose bucket ``pictures`` has the pictures below ``catalog/``. :return: its endpoint."""
+    """An S3 server with the images in ``pictures/catalog/``. :return: its endpoint."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
@@ -63,7 +65,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ran(airflow_home: Path, pictures: Path, bucket: str, tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """Seven DAG runs in one process: Airflow takes its time to start."""
+    """Seven DAG runs in one process, since Airflow is slow to start."""
     folder, bucket_conf = {"images": f"file://{pictures}/"}, {"bucket": "pictures", "pattern": "catalog/**"}
     plan = [
         ("yandex_vision_monitor", folder),
@@ -79,7 +81,7 @@ def ran(airflow_home: Path, pictures: Path, bucket: str, tmp_path_factory: pytes
     storage = {"endpoint_url": bucket, "region_name": "ru-central1"}
     with running(service) as url:
         output = python(
-            ["-m", "tests.integration.run_dags", str(EXAMPLES)],
+            ["-m", "tests.support.run_dags", str(EXAMPLES)],
             airflow_home,
             json.dumps([{"dag_id": dag_id, "conf": conf} for dag_id, conf in plan]),
             AIRFLOW_CONN_YANDEX_VISION_DEFAULT=json.dumps(
@@ -98,7 +100,7 @@ def test_every_run_succeeds(ran: Ran) -> None:
     assert [outcome["state"] for outcome in ran.outcomes] == ["success"] * 7
 
 
-def test_the_monitor_announces_what_is_new_and_the_report_lists_it(ran: Ran) -> None:
+def test_the_monitor_announces_new_matches_for_the_report(ran: Ran) -> None:
     first, report, *_ = ran.outcomes
     assert first["asset_events"] == [{"new_matches": 5, "found": 3}]
     pages = report["xcoms"]["new_pages[-1]"]
@@ -107,14 +109,14 @@ def test_the_monitor_announces_what_is_new_and_the_report_lists_it(ran: Ran) -> 
     assert "https://cafe.example/" in str(pages)
 
 
-def test_a_second_night_without_news_pays_nothing_and_announces_nothing(ran: Ran) -> None:
+def test_a_second_night_without_news_costs_nothing(ran: Ran) -> None:
     second = ran.outcomes[2]
     assert second["tasks"]["announce[-1]"] == "skipped"
     assert second["xcoms"]["search[-1]"]["requests"] == 0
     assert second["asset_events"] == []
 
 
-def test_the_gate_decides_by_what_the_web_has(ran: Ran) -> None:
+def test_the_gate_holds_back_images_with_copies(ran: Ran) -> None:
     published, held = ran.outcomes[3:5]
     assert published["tasks"]["publish[-1]"] == "success"
     assert published["tasks"]["hold_back[-1]"] == "skipped"
@@ -123,7 +125,7 @@ def test_the_gate_decides_by_what_the_web_has(ran: Ran) -> None:
     assert reason.startswith(f"file://{ran.pictures}/cat.jpg: https://")
 
 
-def test_the_backfill_s_shards_cover_everything_once(ran: Ran) -> None:
+def test_the_shards_of_the_backfill_cover_every_image_once(ran: Ran) -> None:
     backfill = ran.outcomes[5]
     total = backfill["xcoms"]["total[-1]"]
     assert (total["images"], total["found"], total["rejected"]) == (7, 3, 3)
@@ -131,7 +133,7 @@ def test_the_backfill_s_shards_cover_everything_once(ran: Ran) -> None:
     assert ran.query("SELECT count(*), count(DISTINCT map_index) FROM backfilled")[0][0] == 7
 
 
-def test_the_bucket_s_pictures_are_known_by_their_content_and_cost_nothing(ran: Ran) -> None:
+def test_images_of_the_bucket_are_known_by_their_content(ran: Ran) -> None:
     summary = ran.outcomes[6]["xcoms"]["search[-1]"]
     assert (summary["images"], summary["found"], summary["duplicates"]) == (7, 3, 4)
     rows = ran.query("SELECT image_uri, status FROM picture_copies WHERE image_uri LIKE 's3://pictures/catalog/%'")

@@ -1,4 +1,4 @@
-"""The connection form of Airflow 3 in a real browser: filled, saved, tested, and used by a DAG."""
+"""The connection form of Airflow 3 in a real browser: filled in, saved, tested and used by a DAG."""
 
 from __future__ import annotations
 
@@ -29,10 +29,12 @@ from tests.integration.connections_page import PATIENCE, ConnectionsPage, chromi
 from tests.support.photographs import make_pictures, make_web
 from tests.support.secrets import API_KEY
 
-pytestmark = pytest.mark.skipif(
-    version("apache-airflow").startswith("2."),
-    reason="the classic form is made of what tests/test_provider_info.py looks at",
-)
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(
+        version("apache-airflow").startswith("2."), reason="tests/test_provider_info.py covers the form of Airflow 2"
+    ),
+]
 
 CONN_ID = "yandex_vision_default"
 EXTRA_FIELDS = get_provider_info()["connection-types"][0]["conn-fields"]
@@ -40,7 +42,7 @@ EXTRA_FIELDS = get_provider_info()["connection-types"][0]["conn-fields"]
 
 @pytest.fixture(scope="module")
 def airflow(airflow_home: Path) -> Iterator[str]:
-    """An API server with its interface, where everybody may do everything. :return: its URL."""
+    """An API server without access control. :return: its URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     environment = {
@@ -69,7 +71,7 @@ def await_reply(url: str, server: Popen[bytes], log: Path) -> None:
             requests.get(url, timeout=PATIENCE).raise_for_status()
             return
         time.sleep(0.2)
-    pytest.fail(f"the API server does not answer:\n{log.read_text()[-5000:]}")
+    pytest.fail(f"the API server does not respond:\n{log.read_text()[-5000:]}")
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def saved(interface: ConnectionsPage, emulator: str) -> str:
-    """A connection that was typed into the form. :return: its id."""
+    """A connection that was entered in the form. :return: its id."""
     interface.open()
     interface.add(CONN_ID, "Yandex Vision")
     interface.field("Base URL").send_keys(emulator)
@@ -104,12 +106,12 @@ def saved(interface: ConnectionsPage, emulator: str) -> str:
     return CONN_ID
 
 
-def test_the_form_asks_for_what_a_connection_has_and_no_more(page: ConnectionsPage) -> None:
+def test_the_form_has_the_fields_of_a_connection_and_no_others(page: ConnectionsPage) -> None:
     page.add(CONN_ID, "Yandex Vision")
     assert page.labels()[2:] == ["Description", "Base URL", "API key", "Folder ID", "Timeout, seconds"]
 
 
-def test_the_form_says_what_to_put_where(page: ConnectionsPage) -> None:
+def test_the_form_explains_its_fields(page: ConnectionsPage) -> None:
     page.add(CONN_ID, "Yandex Vision")
     assert page.field("Base URL").get_attribute("placeholder") == DEFAULT_HOST
     assert "ai.vision.user" in str(page.field("API key").get_attribute("placeholder"))
@@ -118,7 +120,7 @@ def test_the_form_says_what_to_put_where(page: ConnectionsPage) -> None:
         assert page.help(field["label"]) == field["description"]
 
 
-def test_the_key_is_dots_while_it_is_typed(page: ConnectionsPage) -> None:
+def test_the_key_is_hidden_while_it_is_typed(page: ConnectionsPage) -> None:
     page.add(CONN_ID, "Yandex Vision")
     page.field("API key").send_keys(API_KEY)
     assert page.field("API key").get_attribute("type") == "password"
@@ -126,7 +128,7 @@ def test_the_key_is_dots_while_it_is_typed(page: ConnectionsPage) -> None:
         page.browser.save_screenshot(str(ROOT / "docs" / "form.png"))
 
 
-def test_the_key_is_not_shown_again(page: ConnectionsPage, saved: str, emulator: str) -> None:
+def test_a_saved_key_is_not_shown(page: ConnectionsPage, saved: str, emulator: str) -> None:
     assert page.row(saved).text.split() == [saved, "yandex_vision", emulator]
     listed = page.browser.page_source
     page.edit(saved)
@@ -136,14 +138,14 @@ def test_the_key_is_not_shown_again(page: ConnectionsPage, saved: str, emulator:
     assert API_KEY not in f"{listed}{page.browser.page_source}{replied}"
 
 
-def test_extra_fields_are_saved_as_what_they_are(page: ConnectionsPage, saved: str) -> None:
+def test_extra_fields_are_saved_with_their_types(page: ConnectionsPage, saved: str) -> None:
     assert json.loads(api(page.url, "GET", f"/{saved}")["extra"]) == {"folder_id": FOLDER_ID, "timeout": 30}
 
 
-def test_what_was_saved_runs_a_search(saved: str, airflow_home: Path, tmp_path: Path) -> None:
+def test_a_dag_searches_with_the_saved_connection(saved: str, airflow_home: Path, tmp_path: Path) -> None:
     pictures = make_pictures(tmp_path / "pictures")
     plan = [{"dag_id": "yandex_vision_gate", "conf": {"images": [f"file://{pictures}/cat.jpg"]}}]
-    output = python(["-m", "tests.integration.run_dags", str(EXAMPLES)], airflow_home, json.dumps(plan))
+    output = python(["-m", "tests.support.run_dags", str(EXAMPLES)], airflow_home, json.dumps(plan))
     [outcome] = json.loads(output.splitlines()[-1])
     assert outcome["state"] == "success"
     assert outcome["xcoms"]["search[-1]"]["found"] == 1
@@ -160,7 +162,7 @@ def test_what_was_saved_runs_a_search(saved: str, airflow_home: Path, tmp_path: 
 def test_the_test_button_tells_a_good_key_from_a_bad_one(
     page: ConnectionsPage, emulator: str, key: str, message: str, request: pytest.FixtureRequest
 ) -> None:
-    """Airflow 3.3.2 itself answers "Bad Request" where a connection has no port, so these have one."""
+    """With a port: Airflow 3.3.2 replies "Bad Request" to the test of a connection without one."""
     url, conn_id = urlsplit(emulator), request.node.callspec.id
     fields = {"conn_type": "yandex_vision", "host": f"http://{url.hostname}", "port": url.port, "password": key}
     api(page.url, "POST", "", {"connection_id": conn_id, **fields})

@@ -1,4 +1,4 @@
-"""The wheel, built and installed into an environment that has nothing of the checkout: the main job runs from it."""
+"""The wheel, built and installed into an environment without the checkout."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from tests.integration.conftest import ROOT
 from tests.support.photographs import make_pictures, make_web
 from tests.support.secrets import API_KEY
 
-MAIN_JOB = """
+pytestmark = pytest.mark.integration
+
+SEARCH = """
 import json, sys
 from airflow_provider_yandex_vision.operators.copy_search import YandexVisionCopySearchOperator
 import airflow_provider_yandex_vision
@@ -43,7 +45,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """:return: the Python of an environment with the wheel, what it requires, and nothing else."""
+    """:return: the Python of an environment with the wheel, its requirements and nothing else."""
     environment = tmp_path_factory.mktemp("empty")
     line = ".".join(version("apache-airflow").split(".")[:2])
     pins = ROOT / "constraints" / f"airflow-{line}-python{'3.10' if sys.version_info < (3, 11) else '3.11'}.txt"
@@ -79,7 +81,7 @@ def run(*command: str, **environment: str) -> str:
     return done.stdout
 
 
-def test_it_holds_the_package_and_its_papers_and_nothing_else(wheel: Path) -> None:
+def test_it_contains_the_package_and_its_license_only(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0].split("-")[0] for name in names} == {"airflow_provider_yandex_vision"}
     assert "airflow_provider_yandex_vision/py.typed" in names
@@ -87,11 +89,11 @@ def test_it_holds_the_package_and_its_papers_and_nothing_else(wheel: Path) -> No
     assert not any("tests" in name for name in names)
 
 
-def test_an_index_would_take_it(wheel: Path) -> None:
+def test_a_package_index_would_accept_it(wheel: Path) -> None:
     assert "PASSED" in run(sys.executable, "-m", "twine", "check", "--strict", str(wheel))
 
 
-def test_every_name_it_declares_imports(wheel: Path) -> None:
+def test_every_name_it_declares_can_be_imported(wheel: Path) -> None:
     entry_points = next(name for name in zipfile.ZipFile(wheel).namelist() if name.endswith("entry_points.txt"))
     declared = zipfile.ZipFile(wheel).read(entry_points).decode()
     assert "provider_info = airflow_provider_yandex_vision.get_provider_info:get_provider_info" in declared
@@ -103,13 +105,13 @@ def test_every_name_it_declares_imports(wheel: Path) -> None:
         assert getattr(import_module(module), name).conn_type == connection_type["connection-type"]
 
 
-def test_the_main_job_runs_from_it(installed: Path, tmp_path: Path) -> None:
+def test_a_search_runs_from_it(installed: Path, tmp_path: Path) -> None:
     pictures = make_pictures(tmp_path / "pictures")
     with running(Service(index_pages(make_web(tmp_path / "web")), api_key=API_KEY)) as url:
         output = run(
             str(installed),
             "-c",
-            MAIN_JOB,
+            SEARCH,
             f"file://{pictures}/",
             AIRFLOW_HOME=str(tmp_path / "home"),
             AIRFLOW_CONN_YANDEX_VISION_DEFAULT=json.dumps(
@@ -122,7 +124,7 @@ def test_the_main_job_runs_from_it(installed: Path, tmp_path: Path) -> None:
     assert (summary["images"], summary["found"], summary["none"], summary["rejected"]) == (7, 3, 1, 3)
 
 
-def test_airflow_lists_it_among_its_providers(installed: Path, tmp_path: Path) -> None:
+def test_airflow_lists_it_as_a_provider(installed: Path, tmp_path: Path) -> None:
     listed = run(
         str(installed),
         "-m",

@@ -1,6 +1,6 @@
-"""Run DAGs of a folder for real in an Airflow of its own: ``python -m tests.integration.run_dags FOLDER < plan.json``.
+"""Run DAGs of a folder for real: ``python -m tests.support.run_dags FOLDER < plan.json``.
 
-The plan is a list of ``{"dag_id": …, "conf": {…}}``; what came of each is printed as the last line, in JSON.
+The plan is a list of ``{"dag_id": …, "conf": {…}}``. The last line printed is the list of outcomes as JSON.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def dags_of(folder: Path) -> dict[str, Any]:
 
         old_bag: Any = dagbag.DagBag
         bag = old_bag(folder, include_examples=False)
-        bag.sync_to_db()  # without it 2.11 knows no asset, and drops their events
+        bag.sync_to_db()  # otherwise 2.11 knows no asset and drops their events
     if bag.import_errors:
         raise SystemExit(str(bag.import_errors))
     return dict(bag.dags)
@@ -59,4 +59,4 @@ def asset_events(run_id: str) -> list[Any]:
 if __name__ == "__main__":
     dags = dags_of(Path(sys.argv[1]))
     outcomes = [run(dags[item["dag_id"]], item["conf"]) for item in json.load(sys.stdin)]
-    print("\n" + json.dumps(outcomes))  # noqa: T201 - read by whoever started this program
+    print("\n" + json.dumps(outcomes))  # noqa: T201 - read by the parent process
