@@ -177,6 +177,3 @@ class FailedImagesError(YandexVisionError):
 
 class CountError(YandexVisionError):
     """Images and rows do not add up."""
-
-
-NoImagesError = TooManyImagesError = ConfigurationError
