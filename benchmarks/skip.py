@@ -1,7 +1,7 @@
-"""How long it takes to decide that listed images need no search: ``python benchmarks/skip.py --rows 1000000``.
+"""Time and memory needed to skip unchanged images: ``python -m benchmarks skip --rows 1000000 [URL ...]``.
 
-Prints seconds and microseconds of this process's CPU an image, and by how much its memory grew, medians of
-three rounds. The table holds every listed image, searched an hour ago with the same etag.
+Prints seconds, microseconds of this process's CPU per image and the growth of its memory, as medians of three rounds.
+The table contains every listed image, searched an hour ago with the same etag.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ import psutil
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine
 
-from airflow_provider_yandex_vision.results import ResultTable, TaskKey, DueImages
+from airflow_provider_yandex_vision.results import DueImages, ResultTable, TaskKey
 from airflow_provider_yandex_vision.results.database import chunks
-from airflow_provider_yandex_vision.results.table import utc_now
-from airflow_provider_yandex_vision.vision.models import CopySearchResult, Image
+from airflow_provider_yandex_vision.vision.models import CopySearchResult, Image, utc_now
 
 ROUNDS = 3
 
@@ -30,7 +29,7 @@ def listing(rows: int) -> Iterator[Image]:
     return (Image(f"s3://bucket/catalog/{n:09d}.jpg", bytes, 1000, f"{n:032x}") for n in range(rows))
 
 
-def filled(engine: Engine, name: str, rows: int) -> None:
+def fill(engine: Engine, name: str, rows: int) -> None:
     table = ResultTable(engine, name, TaskKey("monitor", "yesterday", "search"))
     table.prepare()
     hour_ago = utc_now() - timedelta(hours=1)
@@ -44,25 +43,25 @@ def filled(engine: Engine, name: str, rows: int) -> None:
 
 def measure(engine: Engine, name: str, rows: int) -> tuple[float, float, float]:
     table = ResultTable(engine, name, TaskKey("monitor", "today", "search"))
-    selection = DueImages(listing(rows), table, recheck_after=timedelta(days=7))
+    due = DueImages(listing(rows), table, recheck_after=timedelta(days=7))
     before, cpu, started = psutil.Process().memory_info().rss, time.process_time(), time.perf_counter()
-    due = sum(1 for _ in selection)
+    to_search = sum(1 for _ in due)
     seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
     grown = psutil.Process().memory_info().rss - before
-    if (due, selection.unchanged) != (0, rows):
-        raise SystemExit(f"{due} images to search, {selection.unchanged} unchanged: the figures mean nothing")
+    if (to_search, due.unchanged) != (0, rows):
+        raise SystemExit(f"invalid benchmark: {to_search} images to search, {due.unchanged} of {rows} unchanged")
     return seconds, cpu / rows * 1e6, grown / 2**20
 
 
 def report(urls: Iterable[str], rows: int) -> None:
-    print(f"{'database':<12}{'images':>10}{'seconds':>10}{'µs CPU an image':>18}{'MB grown':>10}")
+    print(f"{'database':<12}{'images':>10}{'seconds':>10}{'µs CPU/image':>15}{'MB grown':>10}")
     for url in urls:
         engine, name = create_engine(url), f"skip_{uuid.uuid4().hex[:8]}"
         try:
-            filled(engine, name, rows)
+            fill(engine, name, rows)
             figures = zip(*(measure(engine, name, rows) for _ in range(ROUNDS)), strict=True)
             seconds, cpu, grown = map(statistics.median, figures)
-            print(f"{engine.dialect.name:<12}{rows:>10}{seconds:>10.1f}{cpu:>18.1f}{grown:>10.1f}")
+            print(f"{engine.dialect.name:<12}{rows:>10}{seconds:>10.1f}{cpu:>15.1f}{grown:>10.1f}")
         finally:
             with engine.begin() as connection:
                 for suffix in ("", "_matches"):

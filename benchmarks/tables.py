@@ -1,7 +1,7 @@
-"""Rows a second into the results tables, beside Airflow's ``DbApiHook.insert_rows`` with the same rows.
+"""Rows per second written to the results tables, compared with Airflow's ``DbApiHook.insert_rows``.
 
-``python benchmarks/tables.py --rows 22000``; medians of three rounds, each from the same results into fresh
-tables. :class:`ResultTable` gets 64 images with 10 matches each a call, the hook commits every 1,000 rows.
+``python -m benchmarks tables --rows 22000 [URL ...]``. Medians of three rounds; all rounds write the same results
+to new tables. A call of :class:`ResultTable` writes 64 images with 10 matches each; the hook commits every 1,000 rows.
 """
 
 from __future__ import annotations
@@ -24,19 +24,18 @@ from sqlalchemy.engine import Engine
 
 from airflow_provider_yandex_vision.results import ResultTable, TaskKey
 from airflow_provider_yandex_vision.results.database import chunks
-from airflow_provider_yandex_vision.results.table import utc_now
 from airflow_provider_yandex_vision.results.rows import NewRow, image_row, match_rows
-from airflow_provider_yandex_vision.results.tables import Tables
-from airflow_provider_yandex_vision.vision.models import CopyMatch, CopySearchResult
+from airflow_provider_yandex_vision.results.schema import Tables
+from airflow_provider_yandex_vision.vision.models import CopyMatch, CopySearchResult, utc_now
 
 ROUNDS = 3
 MATCHES = 10
-IMAGES_A_CALL = 64
-RUN = TaskKey("monitor", "scheduled__2026-01-01T00:00:00+00:00", "search")
+IMAGES_PER_CALL = 64
+TASK = TaskKey("monitor", "scheduled__2026-01-01T00:00:00+00:00", "search")
 
 
 class EngineHook(DbApiHook):
-    """Airflow's own way to insert, over the same driver."""
+    """Airflow's insert, with the same driver."""
 
     conn_name_attr = "conn_id"
     supports_autocommit = True
@@ -54,7 +53,7 @@ class EngineHook(DbApiHook):
         return self._engine.raw_connection()
 
     def set_autocommit(self, conn: object, autocommit: bool) -> None:
-        """Drivers start without."""
+        """Off by default in these drivers."""
 
     def get_autocommit(self, conn: object) -> bool:
         return False
@@ -65,7 +64,7 @@ class EngineHook(DbApiHook):
 
 
 def without_zone(value: object) -> object:
-    """The hook makes text of a time, and MariaDB takes no zone in it."""
+    """The hook formats times as text, and MariaDB does not accept a time zone in it."""
     return value.replace(tzinfo=None) if isinstance(value, datetime) else value
 
 
@@ -73,7 +72,7 @@ def results(images: int) -> list[CopySearchResult]:
     def matches(image: int) -> Iterator[CopyMatch]:
         for n in range(MATCHES):
             page = f"https://example.org/news/{image}/{n}?from=search&position={n}"
-            title, text = f"Снимок {image} на странице {n}", "A picture of a harbour at dawn, and what came of it. " * 3
+            title, text = f"Снимок {image} на странице {n}", "A photograph of a harbour at dawn, published again. " * 3
             yield CopyMatch(f"https://img.example.org/{image}/{n}.jpg", page, title, text, n + 1, "example.org")
 
     now = utc_now()
@@ -89,7 +88,7 @@ def results(images: int) -> list[CopySearchResult]:
 @contextmanager
 def fresh_tables(engine: Engine) -> Iterator[ResultTable]:
     name = f"bench_{uuid.uuid4().hex[:8]}"
-    table = ResultTable(engine, name, RUN)
+    table = ResultTable(engine, name, TASK)
     table.prepare()
     try:
         yield table
@@ -99,31 +98,30 @@ def fresh_tables(engine: Engine) -> Iterator[ResultTable]:
 
 
 def write_all(table: ResultTable, found: list[CopySearchResult]) -> None:
-    for chunk in chunks(found, IMAGES_A_CALL):
+    for chunk in chunks(found, IMAGES_PER_CALL):
         table.write(chunk)
 
 
-def by_table(engine: Engine, found: list[CopySearchResult]) -> float:
+def write_new(engine: Engine, found: list[CopySearchResult]) -> float:
     with fresh_tables(engine) as table:
         return seconds(partial(write_all, table, found))
 
 
-def by_hook(engine: Engine, found: list[CopySearchResult]) -> float:
+def insert_with_hook(engine: Engine, found: list[CopySearchResult]) -> float:
     hook = EngineHook(engine)
     with fresh_tables(engine) as table:
 
         def insert() -> None:
-            hook.insert(table.name, [image_row(result, RUN, MATCHES) for result in found])
-            hook.insert(f"{table.name}_matches", [row for result in found for row in match_rows(result, RUN)])
+            hook.insert(table.name, [image_row(result, TASK, MATCHES) for result in found])
+            hook.insert(f"{table.name}_matches", [row for result in found for row in match_rows(result, TASK)])
 
         return seconds(insert)
 
 
-def again(engine: Engine, found: list[CopySearchResult]) -> float:
+def write_again(engine: Engine, found: list[CopySearchResult]) -> float:
     with fresh_tables(engine) as table:
-        for _ in range(2):
-            taken = seconds(partial(write_all, table, found))
-        return taken
+        write_all(table, found)
+        return seconds(partial(write_all, table, found))
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -134,13 +132,13 @@ def seconds(work: Callable[[], object]) -> float:
 
 def report(urls: Iterable[str], rows: int) -> None:
     found = results(rows // (MATCHES + 1))
-    ways: list[Callable[[Engine, list[CopySearchResult]], float]] = [by_table, again, by_hook]
-    print(f"{'database':<12}{'rows':>8}{'rows/s, new':>14}{'rows/s, again':>15}{'insert_rows':>13}{'new to it':>11}")
+    ways: list[Callable[[Engine, list[CopySearchResult]], float]] = [write_new, write_again, insert_with_hook]
+    print(f"{'database':<12}{'rows':>8}{'rows/s, new':>14}{'rows/s, again':>15}{'insert_rows':>13}{'new/insert':>12}")
     for url in urls:
         engine = create_engine(url)
         rounds = [[rows / way(engine, found) for way in ways] for _ in range(ROUNDS)]
         new, second, hook = (statistics.median(rates) for rates in zip(*rounds, strict=True))
-        print(f"{engine.dialect.name:<12}{rows:>8}{new:>14.0f}{second:>15.0f}{hook:>13.0f}{new / hook:>10.2f}x")
+        print(f"{engine.dialect.name:<12}{rows:>8}{new:>14.0f}{second:>15.0f}{hook:>13.0f}{new / hook:>11.2f}x")
 
 
 def main() -> None:
