@@ -72,22 +72,17 @@ class Progress:
         counts, elapsed = self._counts, self._clock() - self._started
         rate = counts.images / elapsed if elapsed > 0 else 0.0
         of_total = "" if self.total is None else f" of {self.total:,}"
-        parts = [
-            f"{counts.images:,}{of_total} images",
-            f"{rate:,.1f}/s",
-            f"{counts.requests:,} requests",
-            f"{counts.failed:,} failed",
-            f"{counts.rejected:,} rejected",
-            f"{counts.bytes_sent / 1e6:,.1f} MB sent",
-        ]
+        line = (
+            f"{counts.images:,}{of_total} images, {rate:,.1f}/s, {counts.requests:,} requests, "
+            f"{counts.failed:,} failed, {counts.rejected:,} rejected, {counts.bytes_sent / 1e6:,.1f} MB sent"
+        )
         left = 0 if self.total is None else self.total - counts.images
         if left and rate:
-            parts.append(f"{_duration(left / rate)} left")
-        pause = self._pacer.pause_left
-        if pause:
+            line += f", {_duration(left / rate)} left"
+        if pause := self._pacer.pause_left:
             until = utc_now() + timedelta(seconds=pause)
-            parts.append(f"throttled: next request at {until:%H:%M:%S} UTC, in {pause:.0f} s")
-        return ", ".join(parts)
+            line += f", throttled: next request at {until:%H:%M:%S} UTC, in {pause:.0f} s"
+        return line
 
 
 def _duration(seconds: float) -> str:

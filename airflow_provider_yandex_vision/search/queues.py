@@ -41,10 +41,6 @@ class Packer:
         if len(self._open) == self._max_images:
             self._close()
 
-    def add_batches(self, *batches: Batch) -> None:
-        """Batches that go next, as they are."""
-        self._full.extendleft(reversed(batches))
-
     def take(self, *, partial: bool = False) -> Batch | None:
         """The next full batch; with ``partial`` also one that is not full."""
         if partial and not self._full and self._open:
@@ -103,7 +99,7 @@ class Retries:
         return min(self.whole.next_due, self.parts.next_due)
 
     def add(
-        self, queue: DelayQueue, batch: Batch, *, throttled: bool, retry_after: float | None = None
+        self, queue: DelayQueue, batch: Batch, throttled: bool, retry_after: float | None = None
     ) -> tuple[Batch, float]:
         """
         :param throttled: uses up no attempt and needs no delay, since the pacer holds all requests back.

@@ -26,7 +26,7 @@ SHARE_OF_LAST_READ = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """The end of a job that listed images. ``error`` ended the listing early."""
+    """A job has listed as many images as it was asked for, or all of them. ``error`` ended the listing early."""
 
     ended: bool
     error: BaseException | None = None
@@ -34,7 +34,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """The end of a job that read an image: prepared, or with what is wrong with it."""
+    """A job has read an image; the outcome is the error if it failed."""
 
     image: Image
     outcome: PreparedImage | BaseException
@@ -42,10 +42,7 @@ class Read:
 
 
 class Held:
-    """The images and bytes that a search holds in memory: the only account of them.
-
-    One image always fits, however large it is, so that nothing waits for ever.
-    """
+    """What a search holds in memory. One image always fits, however large, so that nothing waits for ever."""
 
     def __init__(self, max_images: int, max_bytes: int) -> None:
         self.images = 0
@@ -65,11 +62,9 @@ class Held:
 
 
 class Reading:
-    """Has workers list and read images, as far as memory allows.
+    """Has workers list and read images, as far as memory allows. Only the consuming thread uses it.
 
-    Used by one thread, which takes from ``outcomes`` the listed images and the ends of the jobs.
-
-    :param prepare: called by the workers.
+    :param outcomes: gets each listed :class:`Image`, :class:`Listed` and :class:`Read`.
     """
 
     def __init__(
@@ -133,7 +128,7 @@ class Reading:
             self.readers.grow()
 
     def take_silence(self) -> None:
-        """Nothing has happened for a while: perhaps a read hangs, and the others must not wait for it."""
+        """Nothing happened for a while: perhaps a read hangs, and the others must not wait for it."""
         if self._reading:
             self.readers.grow()
 

@@ -188,8 +188,7 @@ class CopySearch:
         self._reading.take_listed(listed)
         if listed.ended:
             self._progress.total = self._reading.listed
-        if listed.error is not None:
-            self._stop.fail(listed.error)
+        self._stop.error = self._stop.error or listed.error
 
     def _take_read(self, read: Read) -> None:
         self._reading.take_read(read)

@@ -45,12 +45,13 @@ class Sent:
     batch: Batch
     results: list[CopySearchResult]
     error: BaseException | None = None
+    throttled: bool = False
 
 
 class Sending:
-    """Has batches sent by workers, and sends again what may work later.
+    """Has workers send batches, and decides what is sent again. Only the consuming thread uses it.
 
-    Used by one thread, which passes it what the workers put into ``outcomes``.
+    :param outcomes: gets a :class:`Sent` for each batch.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class Sending:
         error = sent.error
         if isinstance(error, Stopped):
             return []
-        self._counts.add_request(sent.batch, throttled=_is_throttled(sent))
+        self._counts.add_request(sent.batch, throttled=sent.throttled)
         if error is None:
             return self._take_results(sent)
         if self._stop.stopping:
@@ -121,23 +122,19 @@ class Sending:
 
     def _take_results(self, sent: Sent) -> Settled:
         self._lost_in_a_row = self._refused_in_a_row = 0
-        return [
-            (image, result)
-            for image, result in zip(sent.batch, sent.results, strict=True)
-            if not self._goes_again(image, result)
-        ]
-
-    def _goes_again(self, image: PreparedImage, result: CopySearchResult) -> bool:
-        if result.error_code not in RETRIED_CODES or self._stop.stopping:
-            return False
-        given_up, _ = self.retries.add(self.retries.parts, [image], throttled=result.error_code == THROTTLED_CODE)
-        return not given_up
+        settled: Settled = []
+        for image, result in zip(sent.batch, sent.results, strict=True):
+            final = self._stop.stopping or result.error_code not in RETRIED_CODES
+            if final or self.retries.add(self.retries.parts, [image], result.error_code == THROTTLED_CODE)[0]:
+                settled.append((image, result))
+        return settled
 
     def _take_refusal(self, batch: Batch, error: InvalidRequestError) -> Settled:
         """Halve a refused batch until the image at fault is alone."""
         if len(batch) > 1:
             middle = len(batch) // 2
-            self.packer.add_batches(batch[:middle], batch[middle:])
+            for half in (batch[:middle], batch[middle:]):
+                self.retries.whole.add(half, 0.0)
             return []
         self._refused_in_a_row += 1
         if self._refused_in_a_row >= REFUSALS_MEAN_BROKEN_CONTRACT:
@@ -146,7 +143,7 @@ class Sending:
 
     def _take_failure(self, batch: Batch, error: TransientError) -> Settled:
         throttled = isinstance(error, ThrottledError)
-        lost, delay = self.retries.add(self.retries.whole, batch, throttled=throttled, retry_after=error.retry_after)
+        lost, delay = self.retries.add(self.retries.whole, batch, throttled, error.retry_after)
         if len(lost) == len(batch):
             self._lost_in_a_row += 1
             if self._lost_in_a_row >= LOST_BATCHES_MEAN_OUTAGE:
@@ -167,26 +164,25 @@ def _send(service: Service, pacer: Pacer, batch: Batch) -> Sent:
     """In a worker: one request, when the pacer allows it."""
     try:
         sent_at = pacer.wait()
-        sent = Sent(batch, service.batch_analyze(batch))
-    except ServiceError as error:
-        sent = Sent(batch, [], error)
+        results = service.batch_analyze(batch)
+    except ThrottledError as error:
+        _hold_back(pacer, sent_at, error.retry_after)
+        return Sent(batch, [], error, throttled=True)
     except BaseException as error:
         return Sent(batch, [], error)
-    # Here and not where results are taken: the other workers have to know at once.
-    if _is_throttled(sent):
-        retry_after = sent.error.retry_after if isinstance(sent.error, ServiceError) else None
-        if pacer.throttled(sent_at, retry_after):
-            log.warning(
-                "Throttled by the service: next request in %.1f s, then %.1f requests/s",
-                pacer.pause_left,
-                pacer.requests_per_second,
-            )
-    elif sent.error is None:
+    throttled = any(result.error_code == THROTTLED_CODE for result in results)
+    if throttled:
+        _hold_back(pacer, sent_at, None)
+    else:
         pacer.succeeded(sent_at)
-    return sent
+    return Sent(batch, results, throttled=throttled)
 
 
-def _is_throttled(sent: Sent) -> bool:
-    if sent.error is not None:
-        return isinstance(sent.error, ThrottledError)
-    return any(result.error_code == THROTTLED_CODE for result in sent.results)
+def _hold_back(pacer: Pacer, sent_at: float, retry_after: float | None) -> None:
+    """In a worker, and not where results are taken: the other workers have to know at once."""
+    if pacer.throttled(sent_at, retry_after):
+        log.warning(
+            "Throttled by the service: next request in %.1f s, then %.1f requests/s",
+            pacer.pause_left,
+            pacer.requests_per_second,
+        )

@@ -1,4 +1,4 @@
-"""Threads that run jobs and say when they are done, and how all of them are told to stop."""
+"""Threads that run jobs, and the signal that stops them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from typing import Any, TypeAlias
 
 Wait: TypeAlias = "Callable[[threading.Event, float], bool]"
-"""Waits for an event for at most so many seconds, like ``threading.Event.wait``."""
+"""Waits for an event, at most the given seconds, like ``threading.Event.wait``."""
 
 
 class Stopped(Exception):
@@ -19,8 +19,8 @@ class Stopped(Exception):
 class Stop:
     """Whether a search is ending, and why. Safe to use from any thread.
 
-    Draining, it starts nothing more and takes the results of the requests in flight, since they are paid for.
-    Closed, it takes nothing more.
+    A draining search starts nothing more, but takes the results of requests in flight, since they are paid for. A
+    closed one takes nothing more.
     """
 
     def __init__(self, wait: Wait = threading.Event.wait) -> None:
@@ -33,12 +33,9 @@ class Stop:
     def stopping(self) -> bool:
         return self._stopping.is_set()
 
-    def fail(self, error: BaseException) -> None:
-        """Remember the first error, without stopping."""
-        self.error = self.error or error
-
     def drain(self, error: BaseException) -> None:
-        self.fail(error)
+        """The first error is the one that counts."""
+        self.error = self.error or error
         self._stopping.set()
 
     def close(self) -> None:
@@ -52,13 +49,11 @@ class Stop:
 
 
 class Workers:
-    """Daemon threads that run jobs and put what each of them returns into a queue.
+    """Daemon threads that run jobs and put what these return into a queue.
 
-    Not ``concurrent.futures``: its threads are joined when the interpreter exits, so a read that hangs would hang
-    the process.
+    Not ``concurrent.futures``, whose threads are joined at exit: a read that hangs would hang the process.
 
     :param max_threads: the first starts with the first job, another with each call of :meth:`grow`.
-    :param outcomes: takes what the jobs return; they must not raise.
     """
 
     def __init__(self, name: str, max_threads: int, outcomes: SimpleQueue[Any]) -> None:
@@ -85,18 +80,17 @@ class Workers:
             thread.start()
 
     def close(self) -> None:
-        """Start no further job. Safe to call at any time from any thread, and from a signal handler."""
+        """Start no further job. Safe to call from any thread and from a signal handler."""
         self._closed = True
         self._jobs.put(None)
 
     def join(self, seconds: float) -> bool:
         """Wait for the threads to end. :return: whether all have."""
         deadline = time.monotonic() + seconds
-        started = [thread for thread in self._threads if thread.ident is not None]
-        for thread in started:
-            if thread is not threading.current_thread():
+        for thread in self._threads:
+            if thread.is_alive() and thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for thread in started)
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None and not self._closed:

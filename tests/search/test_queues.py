@@ -46,34 +46,6 @@ class TestPacker:
             assert 1 <= len(batch) <= 8
             assert body_bytes(batch) <= max_request_bytes
 
-    @given(
-        st.lists(st.integers(50, 3000) | st.sampled_from(["full", "partial", "halve"]), min_size=20, max_size=80),
-        st.integers(0, 10_000),
-    )
-    def test_halving_loses_doubles_and_reorders_nothing(self, steps: list[int | str], max_request_bytes: int) -> None:
-        packer = packer_for(max_request_bytes)
-        added: list[PreparedImage] = []
-        packed: list[PreparedImage] = []
-        halves: list[Batch] = []
-        batch: Batch | None = None
-        for step in [*steps, *["partial"] * len(steps)]:
-            if isinstance(step, int):
-                added.append(prepared(step, len(added)))
-                packer.add(added[-1])
-            elif step == "halve" and batch and len(batch) > 1:
-                halves[:0] = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
-                packer.add_batches(*halves[:2])
-                batch = None
-            elif batch := packer.take(partial=step == "partial"):
-                assert 1 <= len(batch) <= 8
-                assert len(batch) == 1 or body_bytes(batch) <= max_request_bytes
-                if halves:
-                    assert batch == halves.pop(0)
-                else:
-                    packed += batch
-        assert packed == added
-        assert not halves
-
     def test_small_images_fill_requests(self) -> None:
         assert [len(batch) for batch in pack([100] * 20, 20_000_000)] == [8, 8, 4]
 
@@ -101,14 +73,6 @@ class TestPacker:
             packer.add(prepared(100, number))
         assert len(packer.take(partial=True) or ()) == 8
         assert len(packer) == 2
-
-    def test_added_batches_go_next_as_they_are(self) -> None:
-        packer = packer_for(1_000_000)
-        images = [prepared(100, number) for number in range(11)]
-        for full in images[:8]:
-            packer.add(full)
-        packer.add_batches(images[8:9], images[9:])
-        assert [packer.take() for _ in range(4)] == [images[8:9], images[9:], images[:8], None]
 
 
 class Time:

@@ -84,8 +84,7 @@ class TestWorkers:
 class TestStop:
     def test_first_error_is_the_one_that_counts(self) -> None:
         stop, first = Stop(), ValueError("first")
-        stop.fail(first)
-        assert not stop.stopping
+        stop.drain(first)
         stop.drain(ValueError("second"))
         assert stop.stopping
         assert stop.error is first
