@@ -19,7 +19,8 @@ from threading import Timer
 from airflow_provider_yandex_vision.search.pacing import Backoff
 from airflow_provider_yandex_vision.search.search import CopySearch
 from airflow_provider_yandex_vision.search.settings import Settings
-from airflow_provider_yandex_vision.vision import ApiKey, VisionClient, YandexVisionError
+from airflow_provider_yandex_vision.vision import ApiKey, VisionClient
+from airflow_provider_yandex_vision.vision.errors import YandexVisionError
 from benchmarks.peers import UNPACED
 from tests.support.faults import FAULTS
 from tests.support.faulty_service import Fault, FaultyService, burning, is_true

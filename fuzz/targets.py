@@ -19,16 +19,9 @@ from PIL import Image as Pillow
 from airflow_provider_yandex_vision.images import convert
 from airflow_provider_yandex_vision.search.prepare import SENT_TYPES, prepare_image
 from airflow_provider_yandex_vision.search.settings import Settings
-from airflow_provider_yandex_vision.vision import (
-    ApiKey,
-    CopySearchResult,
-    Image,
-    ImageRejectedError,
-    PreparedImage,
-    ProtocolError,
-    VisionClient,
-)
+from airflow_provider_yandex_vision.vision import ApiKey, CopySearchResult, Image, PreparedImage, VisionClient
 from airflow_provider_yandex_vision.vision.client import _plain_text, parse_retry_after
+from airflow_provider_yandex_vision.vision.errors import ImageRejectedError, ProtocolError
 from airflow_provider_yandex_vision.vision.wire import INT64_MAX, decode_error, decode_reply
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)

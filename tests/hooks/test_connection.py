@@ -8,7 +8,7 @@ from airflow.providers.common.compat.sdk import BaseHook
 from requests import Request
 
 from airflow_provider_yandex_vision.hooks.connection import VisionConnection
-from airflow_provider_yandex_vision.vision import ConfigurationError
+from airflow_provider_yandex_vision.vision.errors import ConfigurationError
 from tests.hooks.conftest import CONN_ID, Connect
 from tests.support.secrets import API_KEY
 

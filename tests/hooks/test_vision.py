@@ -20,13 +20,12 @@ from requests_mock import Mocker
 from airflow_provider_yandex_vision.hooks.connection import VisionConnection
 from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
 from airflow_provider_yandex_vision.search.search import CopySearch
-from airflow_provider_yandex_vision.vision import (
+from airflow_provider_yandex_vision.vision import Image, VisionClient
+from airflow_provider_yandex_vision.vision.errors import (
     AuthenticationError,
     ConfigurationError,
-    Image,
     ThrottledError,
     UnavailableError,
-    VisionClient,
 )
 from tests.hooks.conftest import CONN_ID, Connect
 from tests.support.hostile import FORGERY, forges

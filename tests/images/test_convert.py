@@ -10,8 +10,8 @@ from PIL import Image
 from airflow_provider_yandex_vision.images import convert
 from airflow_provider_yandex_vision.images.convert import require_pillow, to_accepted
 from airflow_provider_yandex_vision.search.settings import Settings
-from airflow_provider_yandex_vision.vision import ConfigurationError, ImageRejectedError
 from airflow_provider_yandex_vision.vision import Image as VisionImage
+from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ImageRejectedError
 from tests.images.conftest import prepare
 
 RED = (200, 30, 40)

@@ -11,7 +11,8 @@ import pytest
 
 from airflow_provider_yandex_vision.images.files import File, files_below, files_matching, read_file
 from airflow_provider_yandex_vision.images.urls import Location
-from airflow_provider_yandex_vision.vision import Content, ImageUnreadableError
+from airflow_provider_yandex_vision.vision import Content
+from airflow_provider_yandex_vision.vision.errors import ImageUnreadableError
 from tests.images.conftest import BUCKET, ROOT, delete_all, put, put_many
 
 KEYS = ["a.jpg", "b.png", "year/a.jpg", "year/1/b.jpg", "year/1/deep/c.jpg", "year/2/b.JPG", "yearly/b.jpg", "year/1/"]

@@ -10,7 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_yandex_vision.images import list_images
-from airflow_provider_yandex_vision.vision import ConfigurationError, ImageUnreadableError
+from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ImageUnreadableError
 from tests.images.conftest import BUCKET, ROOT, delete_all, prepare, put, put_many
 from tests.support.hostile import FORGERY, forges, told
 from tests.support.pictures import png

@@ -12,7 +12,8 @@ from typing import Any
 from airflow_provider_yandex_vision.search.pacing import Backoff
 from airflow_provider_yandex_vision.search.search import CopySearch
 from airflow_provider_yandex_vision.search.settings import Settings
-from airflow_provider_yandex_vision.vision import CopySearchResult, Image, PreparedImage, UnavailableError
+from airflow_provider_yandex_vision.vision import CopySearchResult, Image, PreparedImage
+from airflow_provider_yandex_vision.vision.errors import UnavailableError
 from airflow_provider_yandex_vision.vision.wire import encode_image
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)

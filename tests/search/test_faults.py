@@ -11,7 +11,8 @@ import pytest
 from airflow_provider_yandex_vision.search.pacing import Backoff
 from airflow_provider_yandex_vision.search.search import CopySearch
 from airflow_provider_yandex_vision.search.settings import Settings
-from airflow_provider_yandex_vision.vision import AccessError, ApiKey, CopySearchResult, VisionClient
+from airflow_provider_yandex_vision.vision import ApiKey, CopySearchResult, VisionClient
+from airflow_provider_yandex_vision.vision.errors import AccessError
 from tests.support.faults import FATAL_FAULTS, FAULTS
 from tests.support.faulty_service import PERMANENT_ERRORS, Fault, FaultyService, burning, is_true, permanent_error
 from tests.support.pictures import images

@@ -8,7 +8,8 @@ import pytest
 
 from airflow_provider_yandex_vision.search.reading import ASSUMED_BYTES, Held, Listed, Read, Reading, held_bytes
 from airflow_provider_yandex_vision.search.settings import Settings
-from airflow_provider_yandex_vision.vision import Image, ImageUnreadableError, PreparedImage
+from airflow_provider_yandex_vision.vision import Image, PreparedImage
+from airflow_provider_yandex_vision.vision.errors import ImageUnreadableError
 from tests.support.pictures import image, images
 
 SECONDS = 5.0

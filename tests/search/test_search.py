@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_yandex_vision.search.search import CopySearch
-from airflow_provider_yandex_vision.vision import ConfigurationError, CopySearchResult, Image
+from airflow_provider_yandex_vision.vision import CopySearchResult, Image
+from airflow_provider_yandex_vision.vision.errors import ConfigurationError
 from tests.search.fake_service import (
     NONE,
     FakeService,

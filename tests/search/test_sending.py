@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_yandex_vision.search.search import CopySearch
-from airflow_provider_yandex_vision.vision import (
+from airflow_provider_yandex_vision.vision import CopySearchResult, PreparedImage
+from airflow_provider_yandex_vision.vision.errors import (
     AuthenticationError,
-    CopySearchResult,
     InvalidRequestError,
-    PreparedImage,
     ProtocolError,
     ThrottledError,
     UnavailableError,

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from airflow_provider_yandex_vision.search.search import CopySearch
-from airflow_provider_yandex_vision.vision import Image, ThrottledError
-from airflow_provider_yandex_vision.vision.errors import SearchStoppedError
+from airflow_provider_yandex_vision.vision import Image
+from airflow_provider_yandex_vision.vision.errors import SearchStoppedError, ThrottledError
 from tests.search.fake_service import FakeService, consume, eventually, search_threads, settings
 from tests.support.pictures import image, images, png
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from requests_mock import Mocker
 
-from airflow_provider_yandex_vision.vision import ApiKey, PreparedImage, ServiceError, VisionClient
+from airflow_provider_yandex_vision.vision import ApiKey, PreparedImage, VisionClient
+from airflow_provider_yandex_vision.vision.errors import ServiceError
 from airflow_provider_yandex_vision.vision.wire import encode_image
 from tests.support.loopback import reply, tls_context
 from tests.support.pictures import png

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from requests_mock import Mocker
 
-from airflow_provider_yandex_vision.vision import (
+from airflow_provider_yandex_vision.vision import ApiKey, VisionClient
+from airflow_provider_yandex_vision.vision.client import MAX_MESSAGE_CHARACTERS
+from airflow_provider_yandex_vision.vision.errors import (
     AccessError,
-    ApiKey,
     AuthenticationError,
     ConfigurationError,
     InvalidRequestError,
@@ -21,9 +22,7 @@ from airflow_provider_yandex_vision.vision import (
     ProtocolError,
     ServiceError,
     UnavailableError,
-    VisionClient,
 )
-from airflow_provider_yandex_vision.vision.client import MAX_MESSAGE_CHARACTERS
 from airflow_provider_yandex_vision.vision.transport import MAX_REPLY_BYTES
 from airflow_provider_yandex_vision.vision.wire import encode_image
 from tests.support.pictures import png, without_comma

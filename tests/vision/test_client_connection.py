@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_yandex_vision.vision import UnavailableError
+from airflow_provider_yandex_vision.vision.errors import UnavailableError
 from tests.support.loopback import reply, serving
 from tests.support.secrets import API_KEY
 from tests.vision.conftest import ONE_RESULT, answer, error_of, new_client, prepared

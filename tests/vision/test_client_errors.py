@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from requests_mock import Mocker
 
-from airflow_provider_yandex_vision.vision import (
+from airflow_provider_yandex_vision.vision import VisionClient
+from airflow_provider_yandex_vision.vision.client import MAX_MESSAGE_CHARACTERS
+from airflow_provider_yandex_vision.vision.errors import (
     AccessError,
     AuthenticationError,
     InvalidRequestError,
@@ -14,9 +16,7 @@ from airflow_provider_yandex_vision.vision import (
     ServiceError,
     ThrottledError,
     UnavailableError,
-    VisionClient,
 )
-from airflow_provider_yandex_vision.vision.client import MAX_MESSAGE_CHARACTERS
 from tests.vision.conftest import URL, error_of, sent
 
 BODIES = [

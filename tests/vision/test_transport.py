@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from airflow_provider_yandex_vision.vision import ProtocolError
+from airflow_provider_yandex_vision.vision.errors import ProtocolError
 from airflow_provider_yandex_vision.vision.transport import MAX_REPLY_BYTES, AbortableAdapter
 from tests.support.loopback import reply, serving, tls_context
 from tests.vision.conftest import new_client

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_yandex_vision.vision import CopyMatch, CopySearchResult, ProtocolError
+from airflow_provider_yandex_vision.vision import CopyMatch, CopySearchResult
+from airflow_provider_yandex_vision.vision.errors import ProtocolError
 from airflow_provider_yandex_vision.vision.wire import decode_error, decode_reply
 from tests.vision.conftest import NOW, prepared
 

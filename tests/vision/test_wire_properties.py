@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_yandex_vision.vision import CopySearchResult, ProtocolError
+from airflow_provider_yandex_vision.vision import CopySearchResult
+from airflow_provider_yandex_vision.vision.errors import ProtocolError
 from airflow_provider_yandex_vision.vision.wire import decode_error
 from tests.support.texts import ANY_TEXT
 from tests.vision.test_wire import MATCH, annotated, decode, failed, reply
