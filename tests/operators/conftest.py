@@ -5,6 +5,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,12 +14,30 @@ from sqlalchemy import create_engine, text
 from airflow_provider_yandex_vision.emulator.pages import index_pages
 from airflow_provider_yandex_vision.emulator.server import running
 from airflow_provider_yandex_vision.emulator.service import Service
+from airflow_provider_yandex_vision.operators.copy_search import YandexVisionCopySearchOperator
 from tests.support.photographs import make_pictures, make_web
 from tests.support.secrets import API_KEY
 
 POSTGRES_URL = "postgresql+psycopg2://postgres@127.0.0.1"
 
 Query = Callable[[str], list[Any]]
+
+
+IN_TABLE: dict[str, Any] = {"table": "copies", "sql_conn_id": "results_db"}
+
+
+def operator(images: object, **arguments: Any) -> YandexVisionCopySearchOperator:
+    """:param images: a ``Path`` stands for the URL of this directory."""
+    urls = f"file://{images}/" if isinstance(images, Path) else images
+    return YandexVisionCopySearchOperator(task_id="search", images=urls, **arguments)
+
+
+def context(run_id: str = "run 1", **more: object) -> Any:
+    return {"ti": SimpleNamespace(dag_id="dag", run_id=run_id, task_id="search", map_index=-1), **more}
+
+
+def search(images: object, run_id: str = "run 1", **arguments: Any) -> dict[str, Any]:
+    return operator(images, **arguments).execute(context(run_id))
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +62,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture
 def emulator(service: Service, connect: Callable[..., None]) -> Iterator[Service]:
-    """The service, running, with the connection that reaches it."""
+    """The service, running, and the connection that reaches it."""
     with running(service) as url:
         connect("yandex_vision_default", conn_type="yandex_vision", password=API_KEY, host=url)
         yield service
@@ -54,9 +73,9 @@ def pictures(tmp_path: Path) -> Path:
     return make_pictures(tmp_path / "pictures")
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.integration)])
 def database(request: pytest.FixtureRequest, connect: Callable[..., None], tmp_path: Path) -> Iterator[Query]:
-    """The connection ``results_db``, and a way to look into it."""
+    """The connection ``results_db``, and a way to query it."""
     name = ""
     if request.param == "sqlite":
         connect("results_db", conn_type="sqlite", host=str(tmp_path / "results.db"))

@@ -1,4 +1,4 @@
-"""What file names and the web say is data: it forges no log, is rendered by nothing, and goes where results go."""
+"""Text from file names and the web is data: it forges no log, is never rendered, and goes only where results go."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from airflow.providers.common.compat.sdk import AirflowFailException, Asset
 from airflow_provider_yandex_vision.emulator.contract import AnalyzeSpec, Json
 from airflow_provider_yandex_vision.emulator.service import Reply
 from airflow_provider_yandex_vision.operators.copy_search import YandexVisionCopySearchOperator
-from airflow_provider_yandex_vision.vision import RetryPolicy
-from airflow_provider_yandex_vision.vision.errors import FailedImagesError
+from airflow_provider_yandex_vision.operators.run import CopySearchRun
 from airflow_provider_yandex_vision.search.pacing import Backoff
+from airflow_provider_yandex_vision.vision.errors import FailedImagesError
+from tests.operators.conftest import IN_TABLE, Query, context
 from tests.support.counting import CountingService
 from tests.support.hostile import CODE, FORGERY, forges, told
-from tests.operators.conftest import Query
 from tests.support.pictures import png
 
 TEXTS = [*CODE.values(), FORGERY]
 MATCHES = [(text, f"https://{text}/", f"https://i.test/{text}", f"More: {text}") for text in TEXTS]
 
 RECORD = re.compile(r"\[?20\d\d-\d\d-\d\dT")
-"""How a line of Airflow's own handlers begins."""
+"""How the lines of Airflow's own handlers start."""
 
 
 def refusal(status: int) -> Reply:
@@ -37,7 +37,7 @@ def refusal(status: int) -> Reply:
 
 
 class HostileService(CountingService):
-    """Finds a page of every hostile text for each picture, once it is up; of some it says why it cannot."""
+    """Finds a page with every hostile text for each image. Its errors are hostile too."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def shown(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
-    """All that was logged or printed, a text each."""
+    """Everything that was logged or printed, one text per record or line."""
     caplog.set_level(logging.INFO)
 
     def read() -> list[str]:
@@ -82,33 +82,36 @@ def shown(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -
     return read
 
 
-def operator(images: object, **arguments: Any) -> YandexVisionCopySearchOperator:
-    task = YandexVisionCopySearchOperator(task_id="search", images=images, **arguments)
-    task.hook.settings = replace(task.hook.settings, retries=RetryPolicy(backoff=Backoff(base=0)))
-    return task
+class EagerOperator(YandexVisionCopySearchOperator):
+    """Retries requests without delay."""
+
+    def _new_run(self, context: Any) -> CopySearchRun:
+        run = super()._new_run(context)
+        run.settings = replace(run.settings, backoff=Backoff(base=0))
+        return run
 
 
-def context(**more: object) -> Any:
-    return {"ti": SimpleNamespace(dag_id="dag", run_id="run 1", task_id="search", map_index=-1), **more}
+def operator(images: object, **arguments: Any) -> EagerOperator:
+    return EagerOperator(task_id="search", images=images, **arguments)
 
 
 @pytest.mark.usefixtures("emulator")
 class TestLog:
-    def test_every_line_is_a_record(self, folder: Path, shown: Callable[[], list[str]]) -> None:
+    def test_every_log_record_is_one_line(self, folder: Path, shown: Callable[[], list[str]]) -> None:
         operator(f"file://{folder}/").execute(context())
         texts = shown()
         assert all(text.isprintable() for text in texts)
         quoting = [text for text in texts if "owned" in text]
-        assert any("Attempt 1: ::\\endgroup::\\n[2026" in text for text in quoting), "the service was not quoted"
+        assert any(" ::\\endgroup::\\n[2026" in text for text in quoting), "the service was not quoted"
         assert any("/::\\endgroup::\\n[2026" in text for text in quoting), "the file was not named"
         assert not any(map(forges, quoting))
 
-    def test_a_printed_line_begins_as_airflow_s_do(self, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_every_printed_line_starts_like_airflow_s(self, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
         operator(f"file://{folder}/").execute(context())
         lines = "".join(capfd.readouterr()).removesuffix("\n").split("\n")
         assert all(RECORD.match(line) for line in lines), lines
 
-    def test_a_failed_task_tells_of_it_in_one_line(self, folder: Path) -> None:
+    def test_failed_task_gives_the_reason_on_one_line(self, folder: Path) -> None:
         (folder / f"{FORGERY}.png").write_bytes(png("unlucky"))
         with pytest.raises(FailedImagesError) as caught:
             operator(f"file://{folder}/", fail_on_partial_error=True).execute(context())
@@ -117,7 +120,7 @@ class TestLog:
         assert f"{folder}/::\\endgroup::\\n[2026" in line, "the file was not named"
         assert "UNKNOWN: ::\\endgroup::\\n[2026" in line, "the service was not quoted"
 
-    def test_a_refused_key_is_told_of_in_one_line(self, folder: Path, emulator: HostileService) -> None:
+    def test_access_denied_is_reported_on_one_line(self, folder: Path, emulator: HostileService) -> None:
         emulator.refusals = [refusal(401)]
         with pytest.raises(AirflowFailException, match="owned") as caught:
             operator(f"file://{folder}/").execute(context())
@@ -138,7 +141,7 @@ class TestLog:
             {"sql_conn_id": FORGERY},
         ],
     )
-    def test_an_argument_from_outside_forges_nothing(
+    def test_hostile_argument_forges_no_log_line(
         self, folder: Path, tmp_path: Path, connect: Callable[..., None], arguments: dict[str, Any]
     ) -> None:
         connect("results_db", conn_type="sqlite", host=str(tmp_path / "results.db"))
@@ -150,13 +153,13 @@ class TestLog:
 
 @pytest.mark.usefixtures("emulator")
 class TestData:
-    def test_stays_in_the_table(
+    def test_hostile_text_stays_in_the_table(
         self, folder: Path, database: Query, shown: Callable[[], list[str]], caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.DEBUG)
         asset = Asset("copies")
         event = SimpleNamespace(extra=None)
-        task = operator(f"file://{folder}/", table="copies", sql_conn_id="results_db", outlets=[asset])
+        task = operator(f"file://{folder}/", outlets=[asset], **IN_TABLE)
         summary = task.execute(context(outlet_events={asset: event}))
         rows = database("SELECT title, page_url, image_url, description FROM copies_matches")
         assert sorted(rows) == sorted(MATCHES * 4)
@@ -164,12 +167,12 @@ class TestData:
             f"file://{each}" for each in folder.iterdir()
         }
         elsewhere = "\n".join((*map(str, summary.values()), str(event.extra), *shown()))
-        assert "'found': 4" in elsewhere, "neither the summary nor the event are there"
+        assert "'found': 4" in elsewhere, "neither summary nor event found"
         assert not [
             text for match in MATCHES for text in match if text not in (FORGERY, "+1", "-1") and text in elsewhere
         ]
 
-    def test_is_plain_values_in_xcom_where_there_is_no_table(self, folder: Path) -> None:
+    def test_hostile_text_in_xcom_is_plain_and_unrendered(self, folder: Path) -> None:
         task = operator(f"file://{folder}/")
         before = {name: getattr(task, name) for name in task.template_fields}
         task.render_template_fields(context())

@@ -1,4 +1,4 @@
-"""Two thousand pictures, a service with faults, and a task in a process of its own: what is left when it ends."""
+"""A task with two thousand images and a faulty service, in a separate process: what it leaves behind."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_yandex_vision.emulator.service import Service
-from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
-from airflow_provider_yandex_vision.vision.errors import SearchStoppedError
+from airflow_provider_yandex_vision.operators import run
 from airflow_provider_yandex_vision.search.search import CopySearch
+from airflow_provider_yandex_vision.vision.errors import SearchStoppedError
+from tests.operators.conftest import IN_TABLE, Query, context, operator
 from tests.support.faults import FAULTS
 from tests.support.faulty_service import FaultyService, burning
 from tests.support.long_task import (
@@ -25,8 +26,6 @@ from tests.support.long_task import (
     rows_about,
     stop_and_resume,
 )
-from tests.operators.conftest import Query
-from tests.operators.test_copy_search import context, operator
 
 IMAGES = 2000
 
@@ -36,39 +35,40 @@ def faulty() -> FaultyService:
     return FaultyService(FAULTS, share=0.01, patience=2 * TIMEOUT)
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="module")
 def airflow_task(faulty: FaultyService, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LongTask]:
-    """A task that Airflow runs in a process of its own, however often; it takes its time to start, while others run."""
+    """A process in which Airflow runs the task, as often as asked."""
     home = tmp_path_factory.mktemp("long")
     with burning(faulty) as url, long_task(home, url, str(DAGS)) as task:
         yield task
 
 
-def test_a_run_over_a_faulty_service_leaves_nothing_but_true_rows(tmp_path: Path) -> None:
+def test_run_over_a_faulty_service_leaves_only_true_rows(tmp_path: Path) -> None:
     service = FaultyService(FAULTS, share=0.01, patience=2 * TIMEOUT)
     pictures = make_pictures(tmp_path / "run", IMAGES)
     with burning(service) as url, long_task(tmp_path, url) as task:
         task.begin("run")
         ended = task.end()
     assert service.injected
-    assert service.told_twice == 0
+    assert service.delivered_twice == 0
     assert (ended.by, ended.left, task.temporary_files()) == (None, [], [])
     assert rows_about(pictures, f"sqlite:///{tmp_path}/results.db") == {True: IMAGES}
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("way", "day", "errors"),
     [
         ("execution_timeout", "2026-01-01", {"AirflowTaskTimeout"}),
         ("on_kill() in another thread", "2026-01-02", {"SearchStoppedError"}),
-        ("SIGTERM", "2026-01-03", {"AirflowTaskTerminated", "SearchStoppedError"}),  # of Airflow 2, and of 3
+        ("SIGTERM", "2026-01-03", {"AirflowTaskTerminated", "SearchStoppedError"}),  # Airflow 2, Airflow 3
     ],
     ids=SIGNALS,
 )
-def test_a_task_stopped_in_the_middle_ends_at_once_and_goes_on_where_it_was(
+def test_stopped_task_ends_at_once_and_resumes(
     way: str, day: str, errors: set[str], faulty: FaultyService, airflow_task: LongTask
 ) -> None:
-    """Two seconds leave no room for a hang; a hundredth of one is usual, so a busy machine has slack enough."""
+    """It usually takes 10 ms. Two seconds are slack for a busy machine, but too short for anything that hangs."""
     pictures = make_pictures(airflow_task.home / day, IMAGES)
     stopped = stop_and_resume(airflow_task, faulty, day, SIGNALS[way], IMAGES // 2)
     assert stopped.ended.by in errors
@@ -80,8 +80,8 @@ def test_a_task_stopped_in_the_middle_ends_at_once_and_goes_on_where_it_was(
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("arguments", [{}, {"plan_only": True}, {"table": "copies", "sql_conn_id": "results_db"}])
-def test_on_kill_during_the_listing_stops_the_run_before_anything_is_paid(
+@pytest.mark.parametrize("arguments", [{}, {"plan_only": True}, IN_TABLE])
+def test_on_kill_while_listing_stops_before_any_request(
     arguments: dict[str, object], emulator: Service, pictures: Path, database: Query
 ) -> None:
     def urls() -> Iterator[str]:
@@ -94,16 +94,16 @@ def test_on_kill_during_the_listing_stops_the_run_before_anything_is_paid(
     assert emulator.statistics()["requests"] == {}
 
 
-def test_on_kill_between_the_listing_and_the_search_stops_the_run_too(
+def test_on_kill_just_before_the_search_stops_the_run(
     emulator: Service, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    search, task = YandexVisionHook.search, operator(pictures)
+    task = operator(pictures)
 
-    def killed(hook: YandexVisionHook, *arguments: Any, **options: Any) -> CopySearch:
+    def search(*arguments: Any, **options: Any) -> CopySearch:
         task.on_kill()
-        return search(hook, *arguments, **options)
+        return CopySearch(*arguments, **options)
 
-    monkeypatch.setattr(YandexVisionHook, "search", killed)
+    monkeypatch.setattr(run, "CopySearch", search)
     with pytest.raises(SearchStoppedError):
         task.execute(context())
     assert emulator.statistics()["requests"] == {}

@@ -1,4 +1,4 @@
-"""What README shows is run as it stands there."""
+"""The examples in the README run as they stand there."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import pytest
 
 from airflow_provider_yandex_vision.emulator.service import Service
 from airflow_provider_yandex_vision.operators.copy_search import YandexVisionCopySearchOperator
-from tests.operators.conftest import Query
-from tests.operators.test_copy_search import context
+from tests.operators.conftest import Query, search
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -22,23 +21,21 @@ def blocks(language: str) -> list[str]:
 
 
 def recipes() -> dict[str, str]:
-    """The SQL of the README by its comment."""
+    """The SQL of the README, by its comments."""
     (sql,) = blocks("sql")
     return dict(re.findall(r"-- ([^\n:]+)[^\n]*\n(.*?);", sql, re.DOTALL))
 
 
 @pytest.fixture
 def searched_twice(emulator: Service, pictures: Path, database: Query) -> Query:
-    """Two nights; before the second the coffee's picture was replaced by one that nobody shows."""
+    """Two nightly runs. Before the second, the image of the coffee is replaced by one without copies."""
     for night in ("night 1", "night 2"):
-        YandexVisionCopySearchOperator(
-            task_id="search", images=f"file://{pictures}/", table="picture_copies", sql_conn_id="results_db"
-        ).execute(context(night))
+        search(pictures, night, table="picture_copies", sql_conn_id="results_db")
         (pictures / "coffee.jpg").write_bytes((pictures / "rocket.jpg").read_bytes())
     return database
 
 
-def test_the_sql_answers_what_its_comments_say(searched_twice: Query) -> None:
+def test_sql_answers_its_comments(searched_twice: Query) -> None:
     answers = {question: searched_twice(sql) for question, sql in recipes().items()}
     assert answers["new since last night"] == []
     assert [(Path(uri).name, page) for uri, page in answers["gone"]] == [("coffee.jpg", "https://cafe.example/")]
@@ -50,13 +47,13 @@ def test_the_sql_answers_what_its_comments_say(searched_twice: Query) -> None:
     }
 
 
-def test_the_shortest_dag_is_a_dag() -> None:
+def test_shortest_dag_is_a_dag() -> None:
     names: dict[str, Any] = {}
     exec(blocks("python")[0], names)
     assert names["DAG"]
 
 
-def test_the_operators_shown_take_these_arguments() -> None:
+def test_operators_accept_the_arguments_shown() -> None:
     from airflow.providers.common.compat.sdk import DAG
 
     names = {"YandexVisionCopySearchOperator": YandexVisionCopySearchOperator, "timedelta": timedelta}
@@ -65,6 +62,6 @@ def test_the_operators_shown_take_these_arguments() -> None:
             exec(block, names)
 
 
-def test_the_hook_is_used_as_shown(emulator: Service, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hook_works_as_shown(emulator: Service, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
     exec(blocks("python")[3], {"content": (pictures / "cat.jpg").read_bytes()})
     assert "found 2 ['https://" in capsys.readouterr().out

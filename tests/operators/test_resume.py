@@ -1,4 +1,4 @@
-"""Killed in the middle and resumed: nothing lost, and nothing paid for twice that was committed."""
+"""A task is killed halfway and resumes: nothing is lost, and no committed image is billed twice."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from airflow_provider_yandex_vision.emulator.server import running
+from tests.operators.conftest import Query
 from tests.support.counting import CountingService
 from tests.support.killing import PAID_TWICE_FOR_A_KILL, attempt, make_many
-from tests.operators.conftest import Query
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_killed_task_goes_on_where_it_was(tmp_path: Path, database: Query) -> None:
+def test_killed_task_resumes_where_it_stopped(tmp_path: Path, database: Query) -> None:
     make_many(tmp_path / "many", 1500)
     dice = random.Random(4)
     service, kills = CountingService(latency=0.02), 0

@@ -5,7 +5,7 @@ from importlib import import_module
 
 import pytest
 
-from airflow_provider_yandex_vision.vision import (
+from airflow_provider_yandex_vision.vision.errors import (
     AuthenticationError,
     ConfigurationError,
     ThrottledError,
@@ -31,13 +31,13 @@ RetryAction = retry_policy.RetryAction
         (OSError("disk full"), RetryAction.DEFAULT, None),
     ],
 )
-def test_it_waits_as_long_as_the_service_asked_and_fails_where_no_retry_helps(
+def test_policy_obeys_retry_after_and_skips_useless_retries(
     error: Exception, action: object, delay: timedelta | None
 ) -> None:
     decision = ours.YandexVisionRetryPolicy().evaluate(error, 1, 3)
     assert (decision.action, decision.retry_delay) == (action, delay)
 
 
-def test_it_survives_the_dag_s_serialisation() -> None:
+def test_policy_survives_serialization() -> None:
     policy = ours.YandexVisionRetryPolicy()
     assert isinstance(type(policy).deserialize(policy.serialize()), type(policy))

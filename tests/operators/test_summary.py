@@ -1,47 +1,69 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import Stats
 
-from airflow_provider_yandex_vision.operators.summary import check_sum, count_metrics, failure
-from airflow_provider_yandex_vision.results import DueImages
-from airflow_provider_yandex_vision.vision.errors import CountError
+from airflow_provider_yandex_vision.operators.summary import check_failed, count_metrics, summary_of
 from airflow_provider_yandex_vision.search.progress import Counts
-from tests.support.pictures import images
+from airflow_provider_yandex_vision.vision.errors import CountError, FailedImagesError
 
-MANIFEST: dict[str, Any] = {"images": 5, "found": 1, "none": 1, "rejected": 1, "failed": 1, "skipped": 1, "table": "t"}
-
-
-@pytest.fixture
-def selection() -> DueImages:
-    return DueImages(images(5), None)
+COUNTS = Counts(found=1, none=1, rejected=1, failed=1, duplicates=1, copies=5, matches=4, requests=2)
 
 
-def test_numbers_that_add_up_pass(selection: DueImages) -> None:
-    check_sum(MANIFEST, selection)
+def due(**more: int) -> Any:
+    return SimpleNamespace(**{"listed": 7, "skipped": 1, "left_over": 2, **more})
 
 
-@pytest.mark.parametrize("wrong", [{"images": 6}, {"found": 0}, {"skipped": 2}])
-def test_a_lost_image_or_one_counted_twice_is_an_error(selection: DueImages, wrong: dict[str, int]) -> None:
+def test_summary_has_all_counts() -> None:
+    assert summary_of(COUNTS, due(), "copies", 1.23456) == {
+        "images": 7,
+        "found": 1,
+        "none": 1,
+        "rejected": 1,
+        "failed": 1,
+        "skipped": 1,
+        "duplicates": 1,
+        "copies": 5,
+        "matches": 4,
+        "requests": 2,
+        "seconds": 1.235,
+        "partial": True,
+        "table": "copies",
+    }
+
+
+def test_run_without_leftovers_is_not_partial() -> None:
+    assert summary_of(COUNTS, due(listed=5, left_over=0), None, 1.0)["partial"] is False
+
+
+@pytest.mark.parametrize("wrong", [{"listed": 8}, {"listed": 6}, {"skipped": 2}, {"left_over": 1}])
+def test_image_lost_or_counted_twice_is_an_error(wrong: dict[str, int]) -> None:
     with pytest.raises(CountError, match="accounted for"):
-        check_sum({**MANIFEST, **wrong}, selection)
+        summary_of(COUNTS, due(**wrong), None, 1.0)
 
 
-def test_a_miscount_does_not_quote_the_web(selection: DueImages) -> None:
-    with pytest.raises(CountError) as caught:
-        check_sum({**MANIFEST, "images": 6, "results": [{"title": "Buy now"}]}, selection)
-    assert "Buy now" not in str(caught.value)
+SUMMARY: dict[str, Any] = {"found": 1, "none": 1, "rejected": 1, "failed": 1, "table": "copies"}
+RESULT = {"uri": "file:///a.jpg", "status": "failed", "error_code": "GONE", "error_message": "deleted"}
 
 
-def test_some_failed_images_are_no_failure_unless_it_was_asked_for() -> None:
-    assert failure(MANIFEST, any_failed=False) is None
-    assert "1 of 4 images failed; their rows in t say why" in str(failure(MANIFEST, any_failed=True))
+def test_some_failed_images_are_an_error_unless_tolerated() -> None:
+    check_failed(SUMMARY, tolerate=True)
+    with pytest.raises(FailedImagesError, match="1 of 4 images failed; see the rows in copies"):
+        check_failed(SUMMARY, tolerate=False)
 
 
-def test_nothing_failed_is_never_a_failure() -> None:
-    assert failure({**MANIFEST, "failed": 0}, any_failed=True) is None
+def test_only_failed_images_are_always_an_error() -> None:
+    summary = {"found": 0, "none": 0, "rejected": 0, "failed": 2, "table": None, "results": [RESULT, RESULT]}
+    with pytest.raises(FailedImagesError, match=r"2 of 2 images failed; file:///a\.jpg: GONE: deleted"):
+        check_failed(summary, tolerate=True)
+
+
+def test_no_failed_image_is_never_an_error() -> None:
+    check_failed({**SUMMARY, "failed": 0}, tolerate=False)
+    check_failed(dict.fromkeys(SUMMARY, 0), tolerate=False)
 
 
 def test_counts_go_to_airflow_s_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
