@@ -35,6 +35,17 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("busy machine")
 
 
+SERVERS = {"postgresql", "mysql"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests that have a server among their parameters."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        if callspec and any(value in SERVERS for value in callspec.params.values() if isinstance(value, str)):
+            item.add_marker(pytest.mark.integration)
+
+
 def pytest_unconfigure() -> None:
     shutil.rmtree(os.environ["AIRFLOW_HOME"], ignore_errors=True)
 

@@ -19,7 +19,7 @@ import pytest
 from airflow.providers.common.compat.sdk import BaseHook
 from airflow_provider_yandex_vision.operators.copy_search import YandexVisionCopySearchOperator
 from airflow_provider_yandex_vision.operators.run import CopySearchRun
-from airflow_provider_yandex_vision.vision import ConfigurationError
+from airflow_provider_yandex_vision.vision.errors import ConfigurationError
 from tests.support.secrets import API_KEY as KEY
 log = logging.getLogger("some.library")
 quiet = logging.getLogger("quiet")
@@ -163,10 +163,10 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """Names of the bad tests by outcome. A test that passes but fails afterwards is in PASSED and in ERROR."""
     file = tmp_path_factory.mktemp("bad") / "test_bad.py"
     file.write_text(BAD_TESTS)
-    options = ["-p", "tests.conftest", "-p", "no:cacheprovider", "-p", "no:randomly", "-c", "/dev/null"]
+    options = ["-p", "tests.conftest", "-p", "no:cacheprovider", "-c", "/dev/null"]
     command = [sys.executable, "-m", "pytest", *options, "-rA", "--tb=no", "-q", str(file)]
     # As a fresh run: with our PYTHONPATH the guard would be there twice, and the first copy hides from the second.
-    environment = {**os.environ, "PYTHONPATH": ""}
+    environment = {**os.environ, "PYTHONPATH": "", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     output = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False).stdout
     names: dict[str, set[str]] = {"PASSED": set(), "FAILED": set(), "ERROR": set()}
     for outcome, name in re.findall(r"^(PASSED|FAILED|ERROR) \S+::(\w+)", output, re.MULTILINE):
