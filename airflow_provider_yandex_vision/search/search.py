@@ -100,13 +100,23 @@ class CopySearch:
         :param max_seconds: how long the first result of a list waits for others.
         """
         batch: list[CopySearchResult] = []
-        due = 0.0
-        with closing(self._stream(max_seconds)) as stream:
-            for result in stream:
-                if result is not None:
+        due = NEVER
+        with closing(self._duplicates), closing(self):
+            while not self._is_over():
+                if self._stop.closed:
+                    raise SearchStoppedError("the search was stopped before it was complete")
+                self._start_jobs()
+                self._take_outcome(max_seconds)
+                # Before results are handed over, so that workers are busy while the consumer stores them.
+                self._start_jobs()
+                self._progress.tick()
+                while self._ready:
                     due = due if batch else self._clock() + max_seconds
-                    batch.append(result)
-                if batch and (len(batch) >= max_results or self._clock() >= due):
+                    batch.append(self._pop_ready())
+                    if len(batch) >= max_results:
+                        yield batch
+                        batch = []
+                if batch and self._clock() >= due:
                     yield batch
                     batch = []
         if batch:
@@ -134,45 +144,20 @@ class CopySearch:
         for workers in pools:
             workers.join(deadline - time.monotonic())
 
-    def _stream(self, tick: float) -> Generator[CopySearchResult | None]:
-        """Results as they come; None if none came for so many seconds."""
-        with closing(self._duplicates), closing(self):
-            self._start_jobs()
-            while not self._is_over():
-                if self._stop.closed:
-                    raise SearchStoppedError("the search was stopped before it was complete")
-                try:
-                    self._take(self._outcomes.get(timeout=self._seconds_until_due(tick)))
-                except Empty:
-                    self._reading.take_silence()
-                    yield None
-                # Before results are handed over, so that workers are busy while the consumer stores them.
-                self._start_jobs()
-                self._progress.tick()
-                if self._ready:
-                    yield from self._hand_over()
-                    self._start_jobs()
-
-    def _hand_over(self) -> Iterator[CopySearchResult]:
-        while self._ready:
-            result = self._ready.popleft()
-            self._reading.held.images -= 1
-            self.counts.add_result(result)
-            yield result
-
     def _is_over(self) -> bool:
         if self._stop.stopping and not self._stop.closed:
             return not self._sending.in_flight
         return self._reading.ended and not self._reading.held.images
 
-    def _seconds_until_due(self, tick: float) -> float:
-        if self._stop.stopping:
-            return tick
+    def _take_outcome(self, max_seconds: float) -> None:
+        """Take what the workers did next, unless something else is due before."""
         flush_at = self._flush_at if self._sending.has_free_slot else NEVER
-        due = min(flush_at, self._sending.retries.next_due)
-        return min(max(0.0, due - self._clock()), tick)
-
-    def _take(self, outcome: Outcome) -> None:
+        due = NEVER if self._stop.stopping else min(flush_at, self._sending.retries.next_due)
+        try:
+            outcome = self._outcomes.get(timeout=min(max(0.0, due - self._clock()), max_seconds))
+        except Empty:
+            self._reading.take_silence()
+            return
         match outcome:
             case Image():
                 self._reading.take_image(outcome)
@@ -203,7 +188,7 @@ class CopySearch:
     def _take_prepared(self, image: PreparedImage) -> None:
         if answer := self._duplicates.answer(image):
             self._reading.held.bytes -= image.size
-            self._yield_duplicate(answer)
+            self._ready_duplicate(answer)
         elif self._duplicates.wait(image):
             self._reading.held.bytes -= image.size
         else:
@@ -251,8 +236,14 @@ class CopySearch:
         self._sending.retries.forget(image)
         self._ready.append(result)
         for duplicate in self._duplicates.settle(image, result):
-            self._yield_duplicate(duplicate)
+            self._ready_duplicate(duplicate)
 
-    def _yield_duplicate(self, answer: CopySearchResult) -> None:
+    def _pop_ready(self) -> CopySearchResult:
+        result = self._ready.popleft()
+        self._reading.held.images -= 1
+        self.counts.add_result(result)
+        return result
+
+    def _ready_duplicate(self, answer: CopySearchResult) -> None:
         self.counts.duplicates += 1
         self._ready.append(answer)
