@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 
 from airflow_provider_yandex_vision.search.spill import SpillDict
@@ -34,11 +33,11 @@ class Duplicates:
         waiting.append(replace(image, part=b""))
         return True
 
-    def settle(self, image: PreparedImage, result: CopySearchResult) -> Iterator[CopySearchResult]:
+    def settle(self, image: PreparedImage, result: CopySearchResult) -> list[CopySearchResult]:
         """Results of the images that waited. ``failed`` is not remembered: another attempt may work."""
         if result.status != "failed":
             self._answers[image.sha256] = json.dumps(result.to_dict())
-        return (duplicate.copy_of(result) for duplicate in self._waiting.pop(image.sha256))
+        return [duplicate.copy_of(result) for duplicate in self._waiting.pop(image.sha256)]
 
     def close(self) -> None:
         self._answers.close()

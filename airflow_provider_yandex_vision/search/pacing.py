@@ -6,12 +6,15 @@ changes with it.
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], Any]
@@ -135,11 +138,10 @@ class Pacer:
             self._rate.succeeded(sent_at, self._clock())
             self._cuts_in_a_row = 0
 
-    def throttled(self, sent_at: float, retry_after: float | None = None) -> bool:
+    def throttled(self, sent_at: float, retry_after: float | None = None) -> None:
         """Hold all requests back: as long as the service asked, or for a pause that grows while throttling continues.
 
         :param retry_after: seconds.
-        :return: False if a request sent together with this one was reported before.
         """
         with self._lock:
             now = self._clock()
@@ -149,4 +151,9 @@ class Pacer:
                 self._resume_at = max(self._resume_at, now + self._pauses.delay(self._cuts_in_a_row))
             if retry_after is not None:
                 self._resume_at = max(self._resume_at, now + min(retry_after, self._max_pause))
-            return is_first
+        if is_first:
+            log.warning(
+                "Throttled by the service: next request in %.1f s, then %.1f requests/s",
+                self.pause_left,
+                self.requests_per_second,
+            )

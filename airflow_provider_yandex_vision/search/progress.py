@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
 from airflow_provider_yandex_vision.search.pacing import Clock, Pacer
-from airflow_provider_yandex_vision.vision.models import CopySearchResult, PreparedImage, utc_now
+from airflow_provider_yandex_vision.vision.models import CopySearchResult, utc_now
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +38,6 @@ class Counts:
         setattr(self, result.status, getattr(self, result.status) + 1)
         self.copies += result.copy_count or 0
         self.matches += len(result.matches)
-
-    def add_request(self, images: Iterable[PreparedImage], *, throttled: bool) -> None:
-        self.requests += 1
-        self.bytes_sent += sum(len(image.part) for image in images)
-        self.throttles += throttled
 
 
 class Progress:

@@ -186,13 +186,14 @@ class CopySearch:
                 self._stop.drain(error)
 
     def _take_prepared(self, image: PreparedImage) -> None:
-        if answer := self._duplicates.answer(image):
-            self._reading.held.bytes -= image.size
-            self._ready_duplicate(answer)
-        elif self._duplicates.wait(image):
-            self._reading.held.bytes -= image.size
-        else:
+        answer = self._duplicates.answer(image)
+        if answer is None and not self._duplicates.wait(image):
             self._unpacked.append(image)
+            return
+        self._reading.held.bytes -= image.size
+        if answer is not None:
+            self._ready.append(answer)
+            self.counts.duplicates += 1
 
     def _start_jobs(self) -> None:
         if self._stop.stopping:
@@ -235,15 +236,12 @@ class CopySearch:
         self._reading.held.bytes -= image.size
         self._sending.retries.forget(image)
         self._ready.append(result)
-        for duplicate in self._duplicates.settle(image, result):
-            self._ready_duplicate(duplicate)
+        duplicates = self._duplicates.settle(image, result)
+        self._ready.extend(duplicates)
+        self.counts.duplicates += len(duplicates)
 
     def _pop_ready(self) -> CopySearchResult:
         result = self._ready.popleft()
         self._reading.held.images -= 1
         self.counts.add_result(result)
         return result
-
-    def _ready_duplicate(self, answer: CopySearchResult) -> None:
-        self.counts.duplicates += 1
-        self._ready.append(answer)

@@ -108,7 +108,9 @@ class Sending:
         error = sent.error
         if isinstance(error, Stopped):
             return []
-        self._counts.add_request(sent.batch, throttled=sent.throttled)
+        self._counts.requests += 1
+        self._counts.throttles += sent.throttled
+        self._counts.bytes_sent += sum(len(image.part) for image in sent.batch)
         if error is None:
             return self._take_results(sent)
         if self._stop.stopping:
@@ -161,28 +163,18 @@ class Sending:
 
 
 def _send(service: Service, pacer: Pacer, batch: Batch) -> Sent:
-    """In a worker: one request, when the pacer allows it."""
+    """In a worker: one request, when the pacer allows it. The pacer is told at once, for the other workers' sake."""
     try:
         sent_at = pacer.wait()
         results = service.batch_analyze(batch)
     except ThrottledError as error:
-        _hold_back(pacer, sent_at, error.retry_after)
+        pacer.throttled(sent_at, error.retry_after)
         return Sent(batch, [], error, throttled=True)
     except BaseException as error:
         return Sent(batch, [], error)
     throttled = any(result.error_code == THROTTLED_CODE for result in results)
     if throttled:
-        _hold_back(pacer, sent_at, None)
+        pacer.throttled(sent_at)
     else:
         pacer.succeeded(sent_at)
     return Sent(batch, results, throttled=throttled)
-
-
-def _hold_back(pacer: Pacer, sent_at: float, retry_after: float | None) -> None:
-    """In a worker, and not where results are taken: the other workers have to know at once."""
-    if pacer.throttled(sent_at, retry_after):
-        log.warning(
-            "Throttled by the service: next request in %.1f s, then %.1f requests/s",
-            pacer.pause_left,
-            pacer.requests_per_second,
-        )

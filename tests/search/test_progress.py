@@ -6,13 +6,9 @@ import pytest
 
 from airflow_provider_yandex_vision.search.pacing import Pacer
 from airflow_provider_yandex_vision.search.progress import Counts, Progress
-from airflow_provider_yandex_vision.vision.models import CopyMatch, CopySearchResult, PreparedImage, Status
+from airflow_provider_yandex_vision.vision.models import CopyMatch, CopySearchResult, Status
 
 MATCH = CopyMatch("", "", "", "", 1, "")
-
-
-def prepared(size: int) -> PreparedImage:
-    return PreparedImage("memory://a", b"x" * size, "", size, "image/png", None)
 
 
 class Time:
@@ -42,8 +38,7 @@ def counts() -> Counts:
     for status, times in statuses:
         for _ in range(times):
             counts.add_result(CopySearchResult("memory://a", status, 1 if status == "found" else None))
-    for _ in range(25):
-        counts.add_request([prepared(60_000), prepared(40_000)], throttled=False)
+    counts.requests, counts.bytes_sent = 25, 2_500_000
     return counts
 
 
@@ -59,13 +54,6 @@ def test_results_are_counted_by_status() -> None:
     counts.add_result(CopySearchResult("memory://c", "failed"))
     assert (counts.images, counts.found, counts.none, counts.rejected, counts.failed) == (3, 1, 1, 0, 1)
     assert (counts.copies, counts.matches) == (1300, 2)
-
-
-def test_requests_are_counted_with_their_bytes() -> None:
-    counts = Counts()
-    counts.add_request([prepared(70), prepared(30)], throttled=False)
-    counts.add_request([prepared(1)], throttled=True)
-    assert (counts.requests, counts.bytes_sent, counts.throttles) == (2, 101, 1)
 
 
 def test_line_tells_progress_rate_and_time_left(progress: Progress, time: Time) -> None:
