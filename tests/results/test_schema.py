@@ -91,12 +91,12 @@ def far_east(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_times_are_utc_in_any_local_time_zone(engine: Engine, table: ResultTable) -> None:
     before = datetime.now(timezone.utc)
     table.write([found("s3://b/1"), CopySearchResult("s3://b/2", "failed")])
-    kept = ResultTable(engine, table.name, FIRST_RUN).lookup(["s3://b/1", "s3://b/2"])
-    assert kept["s3://b/1"].searched_at == MONDAY
-    assert before <= kept["s3://b/2"].searched_at <= datetime.now(timezone.utc)
-    ((stored,), *_) = select_rows(engine, table.name, "searched_at")
+    stored = ResultTable(engine, table.name, FIRST_RUN).lookup(["s3://b/1", "s3://b/2"])
+    assert stored["s3://b/1"].searched_at == MONDAY
+    assert before <= stored["s3://b/2"].searched_at <= datetime.now(timezone.utc)
+    ((raw,), *_) = select_rows(engine, table.name, "searched_at")
     if engine.dialect.name != "postgresql":  # it shows times in the session's time zone
-        assert str(stored).startswith("2026-01-05 12:30:15.123456")
+        assert str(raw).startswith("2026-01-05 12:30:15.123456")
 
 
 @pytest.mark.parametrize(("dialect", "zone"), [(postgresql.dialect, timezone.utc), (mysql.dialect, None)])
@@ -108,9 +108,9 @@ def test_only_postgresql_gets_the_time_zone(dialect: Callable[[], Dialect], zone
     assert (bound.tzinfo, bound.replace(tzinfo=timezone.utc)) == (zone, MONDAY)
 
 
-@pytest.mark.parametrize("kept", [MONDAY.replace(tzinfo=None), MONDAY.astimezone(timezone(timedelta(hours=3)))])
-def test_times_are_read_as_utc_in_any_session(kept: datetime) -> None:
-    read = Timestamp().process_result_value(kept, postgresql.dialect())  # type: ignore[no-untyped-call]
+@pytest.mark.parametrize("stored", [MONDAY.replace(tzinfo=None), MONDAY.astimezone(timezone(timedelta(hours=3)))])
+def test_times_are_read_as_utc_in_any_session(stored: datetime) -> None:
+    read = Timestamp().process_result_value(stored, postgresql.dialect())  # type: ignore[no-untyped-call]
     assert read is not None
     assert (read, read.tzinfo) == (MONDAY, timezone.utc)
 
@@ -118,9 +118,9 @@ def test_times_are_read_as_utc_in_any_session(kept: datetime) -> None:
 def test_times_keep_their_microseconds(table: ResultTable) -> None:
     moment = datetime(2026, 3, 29, 2, 30, 0, 1, tzinfo=timezone(timedelta(hours=3)))
     table.write([found("s3://b/1", at=moment)])
-    kept = table.lookup(["s3://b/1"])["s3://b/1"].searched_at
-    assert kept == moment
-    assert kept.tzinfo is timezone.utc
+    stored = table.lookup(["s3://b/1"])["s3://b/1"].searched_at
+    assert stored == moment
+    assert stored.tzinfo is timezone.utc
 
 
 @pytest.fixture

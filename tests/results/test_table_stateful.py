@@ -33,10 +33,10 @@ def answered(uri: str, matches: list[CopyMatch], **fields: Any) -> CopySearchRes
     return found(uri, *(replace(each, rank=rank) for rank, each in enumerate(matches, start=1)), **fields)
 
 
-KEPT = {"etag": st.sampled_from([None, "old", "new"]), "sha256": st.sampled_from(HASHES)}
+STORED = {"etag": st.sampled_from([None, "old", "new"]), "sha256": st.sampled_from(HASHES)}
 BATCHES = st.lists(
-    st.builds(answered, st.sampled_from(URIS), st.lists(MATCHES, max_size=4), **KEPT)
-    | st.builds(unanswered, st.sampled_from(URIS), st.sampled_from(["rejected", "failed"]), **KEPT),
+    st.builds(answered, st.sampled_from(URIS), st.lists(MATCHES, max_size=4), **STORED)
+    | st.builds(unanswered, st.sampled_from(URIS), st.sampled_from(["rejected", "failed"]), **STORED),
     max_size=5,
 )
 
