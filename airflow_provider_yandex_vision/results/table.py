@@ -17,7 +17,7 @@ from sqlalchemy.sql import Select
 from airflow_provider_yandex_vision.results.database import Database, chunks
 from airflow_provider_yandex_vision.results.rows import TaskKey, image_id, image_row, match_rows, stored_result
 from airflow_provider_yandex_vision.results.schema import Tables, ensure_tables
-from airflow_provider_yandex_vision.results.upsert import upsert
+from airflow_provider_yandex_vision.results.upsert import check_supported, upsert
 from airflow_provider_yandex_vision.search.pacing import Random, Sleep
 from airflow_provider_yandex_vision.vision.errors import TableError
 from airflow_provider_yandex_vision.vision.models import CopyMatch, CopySearchResult, Status, utc_now
@@ -45,7 +45,7 @@ class ResultTable:
 
     :param name: ``table`` or ``schema.table``.
     :param task: the task instance that writes the rows.
-    :raises TableError: the name is invalid.
+    :raises TableError: the name is invalid, or the database is not supported.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class ResultTable:
         sleep: Sleep = time.sleep,
         random: Random = random.random,
     ) -> None:
+        check_supported(engine.dialect.name)
         self.name = name
         self.task = task
         self._tables = Tables.named(name)

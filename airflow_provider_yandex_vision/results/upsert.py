@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-from sqlalchemy import Table, bindparam, cast, func, select, update
+from sqlalchemy import Table, bindparam, cast, func, select
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from airflow_provider_yandex_vision.results.database import chunks
 from airflow_provider_yandex_vision.results.rows import NewRow
 from airflow_provider_yandex_vision.results.schema import MYSQL_NAMES
+from airflow_provider_yandex_vision.vision.errors import TableError
 
 Changes: TypeAlias = "Callable[[Any], dict[str, Any]]"
 """What to set in an existing row, by column, given the columns of the new row as SQL expressions."""
 
 
+def check_supported(database: str) -> None:
+    """:raises TableError: the results tables are not tested on this database."""
+    if database not in _WRITES:
+        raise TableError(f"{database} is not supported: use SQLite, PostgreSQL, MySQL, MariaDB or DuckDB")
+
+
 def upsert(connection: Connection, table: Table, rows: Sequence[NewRow], changes: Changes) -> None:
     """Write rows with distinct keys, in the order of the keys: writers of the same rows then do not deadlock."""
-    write = _WRITES.get(connection.dialect.name, _update_or_insert)
+    write = _WRITES[connection.dialect.name]
     for chunk in chunks(sorted(rows, key=itemgetter(_key(table)))):
         write(connection, table, chunk, changes)
 
@@ -30,8 +38,10 @@ def _on_duplicate_key(connection: Connection, table: Table, rows: Sequence[NewRo
     connection.execute(statement.on_duplicate_key_update(changes(statement.inserted)), rows)
 
 
-def _on_conflict(connection: Connection, table: Table, rows: Sequence[NewRow], changes: Changes) -> None:
-    statement = sqlite.insert(table)
+def _on_conflict(
+    insert: Callable[[Table], Any], connection: Connection, table: Table, rows: Sequence[NewRow], changes: Changes
+) -> None:
+    statement = insert(table)
     set_ = changes(statement.excluded)
     connection.execute(statement.on_conflict_do_update(index_elements=[_key(table)], set_=set_), rows)
 
@@ -48,23 +58,9 @@ def _on_conflict_arrays(connection: Connection, table: Table, rows: Sequence[New
     )
 
 
-def _update_or_insert(connection: Connection, table: Table, rows: Sequence[NewRow], changes: Changes) -> None:
-    """Standard SQL, for any other database."""
-    key = _key(table)
-    column = table.columns[key]
-    known = set(connection.execute(select(column).where(column.in_([row[key] for row in rows]))).scalars())
-    # A parameter of an UPDATE must not have the name of a column.
-    incoming = {c.name: bindparam(f"new_{c.name}", type_=c.type) for c in table.columns}
-    old = [{f"new_{name}": value for name, value in row.items()} for row in rows if row[key] in known]
-    new = [row for row in rows if row[key] not in known]
-    if old:
-        connection.execute(update(table).where(column == incoming[key]).values(changes(incoming)), old)
-    if new:
-        connection.execute(table.insert(), new)
-
-
-_WRITES = {
-    "sqlite": _on_conflict,
+_WRITES: dict[str, Callable[[Connection, Table, Sequence[NewRow], Changes], None]] = {
+    "sqlite": partial(_on_conflict, sqlite.insert),
+    "duckdb": partial(_on_conflict, postgresql.insert),
     "postgresql": _on_conflict_arrays,
     **dict.fromkeys(MYSQL_NAMES, _on_duplicate_key),
 }

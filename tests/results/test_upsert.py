@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from sqlalchemy import event
+from sqlalchemy import create_mock_engine, event
 from sqlalchemy.engine import Engine
 
 from airflow_provider_yandex_vision.results import ResultTable
+from airflow_provider_yandex_vision.vision.errors import TableError
 from tests.results.samples import FIRST_RUN, SECOND_RUN, TUESDAY, found, select_rows
 
 
 @pytest.mark.parametrize("url", ["duckdb"], indirect=True)
-def test_standard_sql_survives_a_race_for_a_key(engine: Engine, table: ResultTable) -> None:
-    """Another writer inserts a row after the query for existing keys."""
+def test_duckdb_survives_a_race_for_a_key(engine: Engine, table: ResultTable) -> None:
+    """Another writer inserts a row just before ours."""
     first_tries = iter([True])
 
     def insert_first(_1: object, _2: object, statement: str, *_: object) -> None:
@@ -25,6 +28,13 @@ def test_standard_sql_survives_a_race_for_a_key(engine: Engine, table: ResultTab
         ("ours", SECOND_RUN.run_id),
         ("theirs", FIRST_RUN.run_id),
     ]
+
+
+@pytest.mark.parametrize("url", ["oracle://", "mssql+pyodbc://"])
+def test_untested_database_is_refused(url: str) -> None:
+    engine: Any = create_mock_engine(url, executor=None)
+    with pytest.raises(TableError, match=r"(oracle|mssql) is not supported: use SQLite, PostgreSQL"):
+        ResultTable(engine, "copies", FIRST_RUN)
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
