@@ -18,8 +18,9 @@ def test_inputs_are_listed_prefixes_and_outputs_are_tables(
     connect: Callable[..., None], tmp_path: Path, fields: dict[str, str], namespace: str, name: str
 ) -> None:
     connect("results_db", **fields)
-    connect("storage", conn_type="aws", login="key", password="secret")
-    images = ["s3://storage@bucket/catalog/*.jpg", "s3://storage@bucket/catalog/*.png", f"file://{tmp_path}/"]
+    # No other test may use this connection: Airflow caches file systems by connection id.
+    connect("catalog", conn_type="aws", login="key", password="secret")
+    images = ["s3://catalog@bucket/catalog/*.jpg", "s3://catalog@bucket/catalog/*.png", f"file://{tmp_path}/"]
     facets = operator(images, **IN_TABLE).get_openlineage_facets_on_complete(None)
     assert [(item.namespace, item.name) for item in facets.inputs] == [
         ("s3://bucket", "catalog/"),
