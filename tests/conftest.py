@@ -35,14 +35,17 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("busy machine")
 
 
-SERVERS = {"postgresql", "mysql"}
+SERVERS = {"duckdb", "postgresql", "mysql", "s3", "s3_endpoint"}
+"""Parameters and fixtures. DuckDB runs in the process, but takes as long as a server."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that have a server among their parameters."""
+    """Mark tests with a server among their parameters or fixtures."""
     for item in items:
-        callspec = getattr(item, "callspec", None)
-        if callspec and any(value in SERVERS for value in callspec.params.values() if isinstance(value, str)):
+        names = set(getattr(item, "fixturenames", ()))
+        if callspec := getattr(item, "callspec", None):
+            names |= {value for value in callspec.params.values() if isinstance(value, str)}
+        if names & SERVERS:
             item.add_marker(pytest.mark.integration)
 
 
