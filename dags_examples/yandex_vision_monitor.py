@@ -3,7 +3,7 @@
 An image that has not changed is searched again after a week. ``yandex_vision_monitor`` writes results to a table and,
 if there are new pages, updates the asset ``picture_copies``, which triggers ``yandex_vision_report`` to list them.
 
-Connections: ``yandex_vision_default`` (the API key) and ``results_db`` (any SQL database).
+Connections: ``yandex_vision_default`` (the API key) and ``results_db`` (an SQL database).
 """
 
 from __future__ import annotations

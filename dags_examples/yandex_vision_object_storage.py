@@ -3,7 +3,7 @@
 The bucket is listed once, and objects are read while others are searched. Formats that the service does not accept
 are converted.
 
-Connections: ``yandex_vision_default`` (the API key), ``results_db`` (any SQL database) and ``yandex_storage`` of type
+Connections: ``yandex_vision_default`` (the API key), ``results_db`` (an SQL database) and ``yandex_storage`` of type
 ``aws``: a static access key as login and password, and the extra
 ``{"endpoint_url": "https://storage.yandexcloud.net", "region_name": "ru-central1"}``. The Test button of that
 connection fails even if it works, because it calls AWS STS, which Yandex Cloud does not have.
