@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
-from airflow_provider_yandex_vision.images import list_images
+from airflow_provider_yandex_vision.images.urls import list_images
 from airflow_provider_yandex_vision.operators.copy_search import YandexVisionCopySearchOperator
 from benchmarks.processes import service
 from benchmarks.service import Behaviour

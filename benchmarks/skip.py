@@ -18,8 +18,10 @@ import psutil
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine
 
-from airflow_provider_yandex_vision.results import DueImages, ResultTable, TaskKey
 from airflow_provider_yandex_vision.results.database import chunks
+from airflow_provider_yandex_vision.results.due import DueImages
+from airflow_provider_yandex_vision.results.rows import TaskKey
+from airflow_provider_yandex_vision.results.table import ResultTable
 from airflow_provider_yandex_vision.vision.models import CopySearchResult, Image, utc_now
 
 ROUNDS = 3

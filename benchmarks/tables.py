@@ -22,10 +22,10 @@ from airflow.providers.common.sql.hooks.sql import DbApiHook
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Engine
 
-from airflow_provider_yandex_vision.results import ResultTable, TaskKey
 from airflow_provider_yandex_vision.results.database import chunks
-from airflow_provider_yandex_vision.results.rows import NewRow, image_row, match_rows
+from airflow_provider_yandex_vision.results.rows import NewRow, TaskKey, image_row, match_rows
 from airflow_provider_yandex_vision.results.schema import Tables
+from airflow_provider_yandex_vision.results.table import ResultTable
 from airflow_provider_yandex_vision.vision.models import CopyMatch, CopySearchResult, utc_now
 
 ROUNDS = 3

@@ -16,16 +16,8 @@ from airflow_provider_yandex_vision.search import defaults
 from airflow_provider_yandex_vision.search.prepare import prepare_image, result_of_error
 from airflow_provider_yandex_vision.search.search import CopySearch
 from airflow_provider_yandex_vision.search.settings import Settings
+from airflow_provider_yandex_vision.vision import errors
 from airflow_provider_yandex_vision.vision.client import VisionClient
-from airflow_provider_yandex_vision.vision.errors import (
-    AuthenticationError,
-    ConfigurationError,
-    ImageError,
-    PermissionDeniedError,
-    ServiceError,
-    UnavailableError,
-    printable,
-)
 from airflow_provider_yandex_vision.vision.models import CopySearchResult, Image, PreparedImage, utc_now
 
 CONNECTION_TYPE = get_provider_info()["connection-types"][0]
@@ -67,7 +59,7 @@ class YandexVisionHook(BaseHook):
         try:
             connection = self.get_connection(self.yandex_vision_conn_id)
         except AirflowNotFoundException:
-            raise ConfigurationError(f"connection {self.yandex_vision_conn_id!r} does not exist") from None
+            raise errors.ConfigurationError(f"connection {self.yandex_vision_conn_id!r} does not exist") from None
         if connection.password:
             _mask_secret(connection.password.strip())
         fields = VisionConnection.read(connection)
@@ -92,7 +84,8 @@ class YandexVisionHook(BaseHook):
         """
         client = self.get_conn()
         if not 1 <= len(images) <= client.max_images_per_request:
-            raise ConfigurationError(f"a request takes 1 to {client.max_images_per_request} images, not {len(images)}")
+            limit = client.max_images_per_request
+            raise errors.ConfigurationError(f"a request takes 1 to {limit} images, not {len(images)}")
         prepared = [self._prepare(image) for image in images]
         sendable = [image for image in prepared if isinstance(image, PreparedImage)]
         results = iter(client.batch_analyze(sendable) if sendable else ())
@@ -113,16 +106,16 @@ class YandexVisionHook(BaseHook):
         try:
             client = self.get_conn()
             client.check_access()
-        except AuthenticationError as error:
+        except errors.AuthenticationError as error:
             return False, f"The API key is wrong, deleted or disabled: {error}"
-        except PermissionDeniedError as error:
+        except errors.PermissionDeniedError as error:
             return False, f"Permission denied: the service account needs the role ai.vision.user: {error}"
-        except UnavailableError as error:
+        except errors.UnavailableError as error:
             return False, f"The host is unreachable or unavailable: {error}"
-        except ServiceError as error:
+        except errors.ServiceError as error:
             return False, f"Unexpected reply: {error}"
         except Exception as error:
-            return False, printable(str(error))
+            return False, errors.printable(str(error))
         return True, f"{client.host} accepts the API key"
 
     @classmethod
@@ -144,7 +137,7 @@ class YandexVisionHook(BaseHook):
     def _prepare(self, image: Image) -> PreparedImage | CopySearchResult:
         try:
             return prepare_image(image, self.get_conn(), self.settings)
-        except ImageError as error:
+        except errors.ImageError as error:
             return result_of_error(image, error, utc_now())
 
 

@@ -1,5 +1,1 @@
-"""Object storage as a stream of images to search."""
-
-from airflow_provider_yandex_vision.images.urls import list_images
-
-__all__ = ["list_images"]
+"""Images in object storage: from URLs to a stream of images."""

@@ -15,11 +15,13 @@ from itertools import chain, islice
 from typing import Any
 
 from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
-from airflow_provider_yandex_vision.images import list_images
 from airflow_provider_yandex_vision.images.convert import require_pillow, to_accepted
+from airflow_provider_yandex_vision.images.urls import list_images
 from airflow_provider_yandex_vision.operators.summary import count_metrics, summary_of
-from airflow_provider_yandex_vision.results import DueImages, ResultTable, TaskKey
 from airflow_provider_yandex_vision.results.database import sql_engine
+from airflow_provider_yandex_vision.results.due import DueImages
+from airflow_provider_yandex_vision.results.rows import TaskKey
+from airflow_provider_yandex_vision.results.table import ResultTable
 from airflow_provider_yandex_vision.search import defaults
 from airflow_provider_yandex_vision.search.search import CopySearch
 from airflow_provider_yandex_vision.search.settings import Settings

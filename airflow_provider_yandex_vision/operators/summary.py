@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import Stats
 
-from airflow_provider_yandex_vision.results import DueImages
+from airflow_provider_yandex_vision.results.due import DueImages
 from airflow_provider_yandex_vision.search.progress import Counts
 from airflow_provider_yandex_vision.vision.errors import CountError, FailedImagesError
 

@@ -1,4 +1,1 @@
-"""Search any number of images: a stream of images in, a stream of results out.
-
-Imports nothing, so that parsing a DAG loads the defaults and no more.
-"""
+"""Search any number of images. Imports nothing, so that parsing a DAG loads only the defaults."""

@@ -3,8 +3,6 @@
 REQUESTS_PER_SECOND = 10.0
 """A starting point: the vendor does not publish a quota for copy search."""
 MAX_CONCURRENT_REQUESTS = 8
-MAX_CONCURRENT_READS = 16
 MAX_IMAGE_BYTES = 7_864_320
 """10,485,760 characters of base64, the limit of ``content`` in the vendor's protobuf."""
-MAX_PIXELS = 20_000_000
 MAX_REQUEST_BYTES = 20_000_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import pickle
 from dataclasses import replace
 
 from airflow_provider_yandex_vision.search.spill import SpillDict
@@ -19,7 +19,7 @@ class Duplicates:
     def answer(self, image: PreparedImage) -> CopySearchResult | None:
         """The answer for this image, if the same bytes have been searched."""
         answer = self._answers.get(image.sha256)
-        return image.copy_of(CopySearchResult.from_dict(json.loads(answer))) if answer else None
+        return image.copy_of(pickle.loads(answer)) if answer else None
 
     def wait(self, image: PreparedImage) -> bool:
         """Let the image wait for the answer to the same bytes.
@@ -36,7 +36,7 @@ class Duplicates:
     def settle(self, image: PreparedImage, result: CopySearchResult) -> list[CopySearchResult]:
         """Results of the images that waited. ``failed`` is not remembered: another attempt may work."""
         if result.status != "failed":
-            self._answers[image.sha256] = json.dumps(result.to_dict())
+            self._answers[image.sha256] = pickle.dumps(result)
         return [duplicate.copy_of(result) for duplicate in self._waiting.pop(image.sha256)]
 
     def close(self) -> None:

@@ -152,8 +152,5 @@ class Pacer:
             if retry_after is not None:
                 self._resume_at = max(self._resume_at, now + min(retry_after, self._max_pause))
         if is_first:
-            log.warning(
-                "Throttled by the service: next request in %.1f s, then %.1f requests/s",
-                self.pause_left,
-                self.requests_per_second,
-            )
+            rate = self._rate.current
+            log.warning("Throttled by the service: next request in %.1f s, then %.1f/s", self.pause_left, rate)

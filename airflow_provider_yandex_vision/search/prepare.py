@@ -106,7 +106,7 @@ def _check_pixels(content: bytes, settings: Settings) -> None:
         width, height = imagesize.get(io.BytesIO(content), exif_rotation=False)
     except Exception:  # on a broken header imagesize raises whatever its struct calls raise
         width = height = -1
-    if width <= 0 or height <= 0:
+    if min(width, height) <= 0:
         raise ImageRejectedError("the image header is broken or truncated", "BROKEN_IMAGE")
     if width * height > settings.max_pixels:
         raise ImageRejectedError(

@@ -60,7 +60,7 @@ class Progress:
             log.info("%s", self.line())
 
     def finish(self) -> None:
-        log.info("Done: %s, in %s", self.line(), _duration(self._clock() - self._started))
+        log.info("Done: %s, in %s", self.line(), timedelta(seconds=round(self._clock() - self._started)))
 
     def line(self) -> str:
         counts, elapsed = self._counts, self._clock() - self._started
@@ -72,12 +72,8 @@ class Progress:
         )
         left = 0 if self.total is None else self.total - counts.images
         if left and rate:
-            line += f", {_duration(left / rate)} left"
+            line += f", {timedelta(seconds=round(left / rate))} left"
         if pause := self._pacer.pause_left:
             until = utc_now() + timedelta(seconds=pause)
             line += f", throttled: next request at {until:%H:%M:%S} UTC, in {pause:.0f} s"
         return line
-
-
-def _duration(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))

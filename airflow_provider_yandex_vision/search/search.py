@@ -38,8 +38,6 @@ NEVER = float("inf")
 KnownAnswers: TypeAlias = Callable[[Collection[str]], Mapping[str, CopySearchResult]]
 """Answers paid for earlier, by SHA-256 of the content, for those of the given hashes that have one."""
 
-Outcome: TypeAlias = "Image | Listed | Read | Sent | None"
-
 
 class CopySearch:
     """One search over some images. Iterate over it once.
@@ -72,14 +70,9 @@ class CopySearch:
         self._clock = clock
         self._now = now
         self._stop = Stop(wait)
-        self._outcomes: SimpleQueue[Outcome] = SimpleQueue()
-        pacer = Pacer(
-            settings.requests_per_second,
-            max_pause=settings.max_retry_after,
-            clock=clock,
-            sleep=self._stop.sleep,
-            random=random,
-        )
+        self._outcomes: SimpleQueue[Image | Listed | Read | Sent | None] = SimpleQueue()
+        rate, max_pause = settings.requests_per_second, settings.max_retry_after
+        pacer = Pacer(rate, max_pause=max_pause, clock=clock, sleep=self._stop.sleep, random=random)
         self._progress = Progress(self.counts, pacer, clock=clock)
         prepare = partial(prepare_image, service=service, settings=settings)
         self._reading = Reading(images, prepare, settings, self._outcomes)

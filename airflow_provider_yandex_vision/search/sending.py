@@ -16,12 +16,7 @@ from airflow_provider_yandex_vision.search.queues import Batch, Packer, Retries
 from airflow_provider_yandex_vision.search.service import Service
 from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.search.workers import Stop, Stopped, Workers
-from airflow_provider_yandex_vision.vision.errors import (
-    InvalidRequestError,
-    ServiceError,
-    ThrottledError,
-    TransientError,
-)
+from airflow_provider_yandex_vision.vision import errors
 from airflow_provider_yandex_vision.vision.models import CopySearchResult, PreparedImage, Status
 
 log = logging.getLogger(__name__)
@@ -35,7 +30,6 @@ RETRIED_CODES = frozenset({"DEADLINE_EXCEEDED", THROTTLED_CODE, "INTERNAL", "UNA
 """Codes of a single image for which another request may work."""
 
 Settled: TypeAlias = "list[tuple[PreparedImage, CopySearchResult]]"
-"""Images whose search is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +109,9 @@ class Sending:
             return self._take_results(sent)
         if self._stop.stopping:
             return []
-        if isinstance(error, InvalidRequestError):
+        if isinstance(error, errors.InvalidRequestError):
             return self._take_refusal(sent.batch, error)
-        if isinstance(error, TransientError):
+        if isinstance(error, errors.TransientError):
             return self._take_failure(sent.batch, error)
         self._stop.drain(error)
         return []
@@ -131,7 +125,7 @@ class Sending:
                 settled.append((image, result))
         return settled
 
-    def _take_refusal(self, batch: Batch, error: InvalidRequestError) -> Settled:
+    def _take_refusal(self, batch: Batch, error: errors.InvalidRequestError) -> Settled:
         """Halve a refused batch until the image at fault is alone."""
         if len(batch) > 1:
             middle = len(batch) // 2
@@ -143,8 +137,8 @@ class Sending:
             self._stop.drain(error)
         return self._settle(batch, "rejected", error)
 
-    def _take_failure(self, batch: Batch, error: TransientError) -> Settled:
-        throttled = isinstance(error, ThrottledError)
+    def _take_failure(self, batch: Batch, error: errors.TransientError) -> Settled:
+        throttled = isinstance(error, errors.ThrottledError)
         lost, delay = self.retries.add(self.retries.whole, batch, throttled, error.retry_after)
         if len(lost) == len(batch):
             self._lost_in_a_row += 1
@@ -156,7 +150,7 @@ class Sending:
             log.warning("Request failed, retrying in %.1f s: %s", delay, error)
         return self._settle(lost, "failed", error)
 
-    def _settle(self, batch: Batch, status: Status, error: ServiceError) -> Settled:
+    def _settle(self, batch: Batch, status: Status, error: errors.ServiceError) -> Settled:
         code = error.code or (f"HTTP_{error.http_status}" if error.http_status else "NO_REPLY")
         now = self._now()
         return [(image, image.result(status, now, error_code=code, error_message=error.message)) for image in batch]
@@ -167,7 +161,7 @@ def _send(service: Service, pacer: Pacer, batch: Batch) -> Sent:
     try:
         sent_at = pacer.wait()
         results = service.batch_analyze(batch)
-    except ThrottledError as error:
+    except errors.ThrottledError as error:
         pacer.throttled(sent_at, error.retry_after)
         return Sent(batch, [], error, throttled=True)
     except BaseException as error:

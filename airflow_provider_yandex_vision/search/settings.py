@@ -39,12 +39,12 @@ class Settings:
 
     requests_per_second: float = defaults.REQUESTS_PER_SECOND
     max_concurrent_requests: int = defaults.MAX_CONCURRENT_REQUESTS
-    max_concurrent_reads: int = defaults.MAX_CONCURRENT_READS
+    max_concurrent_reads: int = 16
     max_held_images: int = 1024
     max_held_bytes: int = 32 * 1024 * 1024
     linger: float = 1.0
     max_image_bytes: int = defaults.MAX_IMAGE_BYTES
-    max_pixels: int = defaults.MAX_PIXELS
+    max_pixels: int = 20_000_000
     max_request_bytes: int = defaults.MAX_REQUEST_BYTES
     convert: Convert | None = None
     max_attempts: int = 6

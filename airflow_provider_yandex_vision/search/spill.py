@@ -1,4 +1,4 @@
-"""A dictionary of text that grows on disk instead of in memory."""
+"""A dictionary that grows on disk instead of in memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sqlite3
 
 
 class SpillDict:
-    """Text by key, in a temporary database that vanishes with the process, however that ends.
+    """Bytes by key, in a temporary database that vanishes with the process, however that ends.
 
     For one thread at a time.
     """
@@ -17,19 +17,19 @@ class SpillDict:
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute("PRAGMA synchronous = OFF")
         # Keys come at random: in an index of their own they do not move the values.
-        self._db.execute("CREATE TABLE entry (key BLOB PRIMARY KEY, value TEXT)")
+        self._db.execute("CREATE TABLE entry (key BLOB PRIMARY KEY, value BLOB)")
         self._db.execute("BEGIN")
 
-    def __setitem__(self, key: str, value: str) -> None:
+    def __setitem__(self, key: str, value: bytes) -> None:
         self._db.execute("INSERT OR REPLACE INTO entry VALUES (?, ?)", (_bytes(key), value))
 
-    def get(self, key: str) -> str | None:
+    def get(self, key: str) -> bytes | None:
         row = self._db.execute("SELECT value FROM entry WHERE key = ?", (_bytes(key),)).fetchone()
         return row[0] if row else None
 
     def add(self, key: str) -> bool:
         """Add a key without a value. :return: False if it was there already."""
-        return self._db.execute("INSERT OR IGNORE INTO entry VALUES (?, '')", (_bytes(key),)).rowcount == 1
+        return self._db.execute("INSERT OR IGNORE INTO entry VALUES (?, x'')", (_bytes(key),)).rowcount == 1
 
     def close(self) -> None:
         self._db.close()

@@ -9,7 +9,6 @@ from queue import SimpleQueue
 from typing import Any, TypeAlias
 
 Wait: TypeAlias = "Callable[[threading.Event, float], bool]"
-"""Waits for an event, at most the given seconds, like ``threading.Event.wait``."""
 
 
 class Stopped(Exception):

@@ -11,16 +11,7 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from airflow_provider_yandex_vision.vision import wire
-from airflow_provider_yandex_vision.vision.errors import (
-    AccessError,
-    AuthenticationError,
-    InvalidRequestError,
-    PermissionDeniedError,
-    ServiceError,
-    ThrottledError,
-    UnavailableError,
-)
+from airflow_provider_yandex_vision.vision import errors, wire
 from airflow_provider_yandex_vision.vision.models import CopySearchResult, PreparedImage, clean, utc_now
 
 if TYPE_CHECKING:
@@ -33,13 +24,13 @@ MAX_MESSAGE_CHARACTERS = 500
 MAX_RETRY_AFTER = 24 * 60 * 60.0
 """Seconds. Airflow's scheduler cannot represent dates thousands of years ahead."""
 
-ERRORS: dict[int, type[ServiceError]] = {
-    400: InvalidRequestError,
-    413: InvalidRequestError,
-    401: AuthenticationError,
-    403: PermissionDeniedError,
-    408: UnavailableError,
-    429: ThrottledError,
+ERRORS: dict[int, type[errors.ServiceError]] = {
+    400: errors.InvalidRequestError,
+    413: errors.InvalidRequestError,
+    401: errors.AuthenticationError,
+    403: errors.PermissionDeniedError,
+    408: errors.UnavailableError,
+    429: errors.ThrottledError,
 }
 
 
@@ -91,7 +82,7 @@ class VisionClient:
             if reply.status != 200:
                 raise self._error(reply)
             return wire.decode_reply(reply.payload, images, self._now())
-        except ServiceError as error:
+        except errors.ServiceError as error:
             error.request_id = error.request_id or request_id
             error.uris = tuple(image.uri for image in images)
             raise
@@ -106,7 +97,7 @@ class VisionClient:
         """
         try:
             self.batch_analyze(())
-        except InvalidRequestError as error:
+        except errors.InvalidRequestError as error:
             if error.code is None:
                 raise
 
@@ -117,14 +108,14 @@ class VisionClient:
     def close(self) -> None:
         self._transport.close()
 
-    def _error(self, reply: Reply) -> ServiceError:
+    def _error(self, reply: Reply) -> errors.ServiceError:
         code, words = wire.decode_error(reply.payload)
         message = (words or _plain_text(reply.payload) or "no explanation given")[:MAX_MESSAGE_CHARACTERS]
-        kind = ERRORS.get(reply.status, UnavailableError if reply.status >= 500 else AccessError)
+        kind = ERRORS.get(reply.status, errors.UnavailableError if reply.status >= 500 else errors.AccessError)
         if 300 <= reply.status < 400:
             message = "redirects are not followed; check the connection's host"
         if reply.status == 400 and "folder id" in message.lower():
-            kind, message = AccessError, f"{message}; clear folder_id in the connection"
+            kind, message = errors.AccessError, f"{message}; clear folder_id in the connection"
         return kind(
             message,
             http_status=reply.status,

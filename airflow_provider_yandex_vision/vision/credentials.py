@@ -30,9 +30,6 @@ class ApiKey:
         request.headers["Authorization"] = f"Api-Key {self._key}"
         return request
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(***)"
-
     def hide(self, text: AnyStr) -> AnyStr:
         """The text without the key, in case a reply or an error echoes it."""
         if isinstance(text, str):

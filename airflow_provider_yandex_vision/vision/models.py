@@ -78,13 +78,6 @@ class CopySearchResult:
         plain["searched_at"] = self.searched_at.isoformat() if self.searched_at else None
         return plain
 
-    @classmethod
-    def from_dict(cls, plain: dict[str, Any]) -> CopySearchResult:
-        """Inverse of :meth:`to_dict`, except for text that was not clean."""
-        matches = tuple(CopyMatch(**match) for match in plain["matches"])
-        searched_at = plain["searched_at"] and datetime.fromisoformat(plain["searched_at"])
-        return cls(**{**plain, "matches": matches, "searched_at": searched_at})
-
 
 @dataclass(frozen=True, slots=True)
 class PreparedImage:

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_yandex_vision.images import list_images
+from airflow_provider_yandex_vision.images.urls import list_images
 from tests.support.texts import FILE_NAMES, text_with
 
 

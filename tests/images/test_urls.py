@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-from airflow_provider_yandex_vision.images import list_images
+from airflow_provider_yandex_vision.images.urls import list_images
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ImageUnreadableError
 from tests.images.conftest import BUCKET, ROOT, delete_all, prepare, put, put_many
 from tests.support.hostile import FORGERY, forges, told
@@ -91,7 +91,7 @@ def test_object_deleted_after_listing_is_unreadable(s3: Any) -> None:
     assert prepare(kept).size == len(png("d/b.jpg"))
 
 
-def test_object_replaced_after_listing_gets_the_etag_that_was_read(s3: Any) -> None:
+def test_replaced_object_gets_the_etag_that_was_read(s3: Any) -> None:
     put(s3, "r/a.jpg")
     (image,) = list_images(f"{ROOT}/r/")
     s3.put_object(Bucket=BUCKET, Key="r/a.jpg", Body=png("another"))

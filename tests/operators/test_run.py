@@ -12,7 +12,7 @@ from airflow_provider_yandex_vision.emulator.service import Service
 from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
 from airflow_provider_yandex_vision.images.convert import to_accepted
 from airflow_provider_yandex_vision.operators.run import CopySearchRun, Parameters, task_key
-from airflow_provider_yandex_vision.results import TaskKey
+from airflow_provider_yandex_vision.results.rows import TaskKey
 from airflow_provider_yandex_vision.search.progress import Counts
 from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, CountError

@@ -12,8 +12,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 
-from airflow_provider_yandex_vision.results import ResultTable
 from airflow_provider_yandex_vision.results.schema import Tables
+from airflow_provider_yandex_vision.results.table import ResultTable
 from tests.results.samples import FIRST_RUN
 
 SERVERS = {

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import column, select, table
 from sqlalchemy.engine import Engine
 
-from airflow_provider_yandex_vision.results import TaskKey
+from airflow_provider_yandex_vision.results.rows import TaskKey
 from airflow_provider_yandex_vision.vision.models import CopyMatch, CopySearchResult, Status
 
 MONDAY = datetime(2026, 1, 5, 12, 30, 15, 123456, tzinfo=timezone.utc)

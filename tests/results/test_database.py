@@ -17,7 +17,6 @@ from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import DataError, IntegrityError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
-from airflow_provider_yandex_vision.results import ResultTable
 from airflow_provider_yandex_vision.results.database import (
     SQLITE_CACHED_STATEMENTS,
     SQLITE_LOCK_SECONDS,
@@ -28,6 +27,7 @@ from airflow_provider_yandex_vision.results.database import (
 )
 from airflow_provider_yandex_vision.results.rows import image_id
 from airflow_provider_yandex_vision.results.schema import Tables
+from airflow_provider_yandex_vision.results.table import ResultTable
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, DatabaseError
 from tests.results.proxy import Proxy
 from tests.results.samples import FIRST_RUN, SHA, found, match, select_rows

@@ -11,8 +11,10 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy.engine import Engine
 
-from airflow_provider_yandex_vision.results import DueImages, ResultTable, TaskKey
 from airflow_provider_yandex_vision.results.database import KEYS_PER_QUERY
+from airflow_provider_yandex_vision.results.due import DueImages
+from airflow_provider_yandex_vision.results.rows import TaskKey
+from airflow_provider_yandex_vision.results.table import ResultTable
 from airflow_provider_yandex_vision.vision.models import CopySearchResult, Image
 from tests.results.samples import FIRST_RUN, MONDAY, SECOND_RUN, TUESDAY, WEDNESDAY, found, unanswered
 

@@ -14,8 +14,8 @@ from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.engine import Dialect, Engine, make_url
 from sqlalchemy.schema import CreateTable
 
-from airflow_provider_yandex_vision.results import ResultTable
 from airflow_provider_yandex_vision.results.schema import Tables, Timestamp
+from airflow_provider_yandex_vision.results.table import ResultTable
 from airflow_provider_yandex_vision.vision.errors import TableError
 from airflow_provider_yandex_vision.vision.models import CopySearchResult
 from tests.results.conftest import server_url

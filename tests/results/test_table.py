@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Engine
 
-from airflow_provider_yandex_vision.results import ResultTable, SearchedImage, TaskKey
+from airflow_provider_yandex_vision.results.rows import TaskKey
+from airflow_provider_yandex_vision.results.table import ResultTable, SearchedImage
 from airflow_provider_yandex_vision.vision.models import CopyMatch, CopySearchResult, Status
 from tests.results.samples import (
     FIRST_RUN,

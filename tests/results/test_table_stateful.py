@@ -17,9 +17,10 @@ from sqlalchemy import Table, event, select
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
-from airflow_provider_yandex_vision.results import DueImages, ResultTable, TaskKey
-from airflow_provider_yandex_vision.results.rows import image_id
+from airflow_provider_yandex_vision.results.due import DueImages
+from airflow_provider_yandex_vision.results.rows import TaskKey, image_id
 from airflow_provider_yandex_vision.results.schema import Tables
+from airflow_provider_yandex_vision.results.table import ResultTable
 from airflow_provider_yandex_vision.vision.models import CopyMatch, CopySearchResult, Image
 from tests.results.samples import MONDAY, found, match, unanswered
 

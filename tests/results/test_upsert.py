@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import create_mock_engine, event
 from sqlalchemy.engine import Engine
 
-from airflow_provider_yandex_vision.results import ResultTable
+from airflow_provider_yandex_vision.results.table import ResultTable
 from airflow_provider_yandex_vision.vision.errors import TableError
 from tests.results.samples import FIRST_RUN, SECOND_RUN, TUESDAY, found, select_rows
 

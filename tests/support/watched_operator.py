@@ -25,7 +25,7 @@ from unittest.mock import patch
 
 from airflow_provider_yandex_vision.operators.copy_search import YandexVisionCopySearchOperator
 from airflow_provider_yandex_vision.operators.run import CopySearchRun, Parameters
-from airflow_provider_yandex_vision.results import TaskKey
+from airflow_provider_yandex_vision.results.rows import TaskKey
 from tests.support.run_dags import dags_of
 
 TABLE = "long_task"
