@@ -31,8 +31,7 @@ from airflow_provider_yandex_vision.vision.models import CopySearchResult, Image
 
 log = logging.getLogger(__name__)
 
-MAX_UNCOMMITTED = 64
-"""Results that are paid for and not committed yet, at most."""
+MAX_UNCOMMITTED_RESULTS = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -190,7 +189,7 @@ class CopySearchRun:
             self._check_stopped()
             try:
                 # A full batch may leave part of a reply, which is paid for as well.
-                for batch in search.batches(max_results=MAX_UNCOMMITTED - client.max_images_per_request):
+                for batch in search.batches(max_results=MAX_UNCOMMITTED_RESULTS - client.max_images_per_request):
                     store(batch)
             finally:
                 count_metrics(search.counts)

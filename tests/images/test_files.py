@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -97,6 +98,31 @@ def test_glob_does_not_list_deeper_levels(many: str, caplog: pytest.LogCaptureFi
     assert listing_pages(caplog) == 1
 
 
+class ListedStore:
+    """A remote store that returns, and caches, its listing whole."""
+
+    protocol = ("memory",)
+
+    def __init__(self) -> None:
+        self.listing = {"b": {"name": "b", "type": "file"}, "a": {"name": "a", "type": "file"}}
+        self.cached = False
+
+    def find(self, path: str, *, detail: bool) -> dict[str, Any]:
+        self.cached = True
+        return self.listing
+
+    def invalidate_cache(self) -> None:
+        self.cached = False
+
+
+def test_whole_listing_is_dropped_before_the_first_file() -> None:
+    store = ListedStore()
+    files = files_below(store, "")
+    assert next(files).name == "a"
+    assert (store.listing, store.cached) == ({}, False)
+    assert next(files).name == "b"
+
+
 class ChangingStore:
     """A remote store whose one file is replaced before every read, until there are no more versions."""
 
@@ -106,10 +132,13 @@ class ChangingStore:
         self.reads = 0
         self._versions = list(versions)
         self._has_sizes = has_sizes
+        self._cached: dict[str, Any] | None = None
 
     def info(self, name: str) -> dict[str, Any]:
-        size = len(self._versions[0])
-        return {"name": name, "size": size if self._has_sizes else None, "etag": f"v{size}"}
+        if self._cached is None:
+            size = len(self._versions[0])
+            self._cached = {"name": name, "size": size if self._has_sizes else None, "etag": f"v{size}"}
+        return self._cached
 
     def cat_file(self, name: str) -> bytes:
         self.reads += 1
@@ -118,7 +147,7 @@ class ChangingStore:
         return self._versions[0]
 
     def invalidate_cache(self, path: str) -> None:
-        pass
+        self._cached = None
 
 
 def read(store: ChangingStore) -> bytes:
@@ -135,6 +164,17 @@ def test_changed_file_is_read_again_with_its_new_etag() -> None:
     content = read(ChangingStore(b"1", b"22"))
     assert isinstance(content, Content)
     assert (content, content.etag) == (b"22", "v2")
+
+
+def test_rewritten_local_file_of_the_same_size_is_noticed(tmp_path: Path) -> None:
+    path, fs = tmp_path / "a", fsspec.filesystem("file")
+    path.write_bytes(b"old")
+    listed = File.of(str(path), fs.info(path))
+    path.write_bytes(b"new")
+    os.utime(path, (1, 1))
+    content = read_file(fs, listed)
+    assert isinstance(content, Content)
+    assert (content, content.etag) == (b"new", "3-1.0")
 
 
 def test_file_that_keeps_changing_is_unreadable() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-from airflow_provider_yandex_vision.images.urls import list_images
+from airflow_provider_yandex_vision.images.urls import Location, list_images
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ImageUnreadableError
 from tests.images.conftest import BUCKET, ROOT, delete_all, prepare, put, put_many
 from tests.support.hostile import FORGERY, forges, told
@@ -80,6 +80,14 @@ def test_second_listing_in_one_process_sees_new_objects(s3: Any) -> None:
     assert len(keys(f"{ROOT}/n/")) == 1
     put(s3, "n/b.jpg")
     assert len(keys(f"{ROOT}/n/")) == len(keys(f"{ROOT}/n/*.jpg")) == 2
+
+
+def test_listing_ignores_what_the_process_has_cached(s3: Any) -> None:
+    put(s3, "n/a.jpg")
+    Location.open(f"{ROOT}/").fs.ls(f"{BUCKET}/n")
+    s3.put_object(Bucket=BUCKET, Key="n/a.jpg", Body=b"new")
+    (image,) = list_images(f"{ROOT}/n/a.jpg")
+    assert image.size == 3
 
 
 def test_object_deleted_after_listing_is_unreadable(s3: Any) -> None:

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import Stats
 
 from airflow_provider_yandex_vision.emulator.service import Service
 from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
 from airflow_provider_yandex_vision.images.convert import to_accepted
 from airflow_provider_yandex_vision.operators.run import CopySearchRun, Parameters, task_key
 from airflow_provider_yandex_vision.results.rows import TaskKey
+from airflow_provider_yandex_vision.results.table import ResultTable
 from airflow_provider_yandex_vision.search.progress import Counts
 from airflow_provider_yandex_vision.search.settings import Settings
-from airflow_provider_yandex_vision.vision.errors import ConfigurationError, CountError
+from airflow_provider_yandex_vision.vision.errors import ConfigurationError, CountError, DatabaseError
 from tests.operators.conftest import IN_TABLE, Query, context
 
 TASK = TaskKey("dag", "run 1", "search")
@@ -73,6 +75,21 @@ def test_lost_image_is_an_error_that_does_not_quote_the_web(
     with pytest.raises(CountError, match="7 images were listed, but 0 are accounted for") as caught:
         CopySearchRun(images(pictures), TASK).run()
     assert ".example" not in str(caught.value)
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_metrics_count_what_a_failed_run_has_searched(
+    emulator: Service, pictures: Path, database: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise DatabaseError("disk full")
+
+    counted: dict[str, int] = {}
+    monkeypatch.setattr(Stats, "incr", lambda name, count=1: counted.update({name: count}), raising=False)
+    monkeypatch.setattr(ResultTable, "write", fail)
+    with pytest.raises(DatabaseError):
+        CopySearchRun(replace(images(pictures), **IN_TABLE), TASK).run()
+    assert counted["yandex_vision.images.found"] > 0
 
 
 @pytest.mark.parametrize(("map_index", "stored"), [(None, -1), (-1, -1), (3, 3)])
