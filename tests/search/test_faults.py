@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from threading import Event
 
 import pytest
@@ -13,8 +14,16 @@ from airflow_provider_yandex_vision.search.search import CopySearch
 from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.vision import ApiKey, CopySearchResult, VisionClient
 from airflow_provider_yandex_vision.vision.errors import AccessError
-from tests.support.faults import FATAL_FAULTS, FAULTS
-from tests.support.faulty_service import PERMANENT_ERRORS, Fault, FaultyService, burning, is_true, permanent_error
+from tests.support.faults import FAULTS, refuse
+from tests.support.faulty_service import (
+    PERMANENT_ERRORS,
+    Exchange,
+    Fault,
+    FaultyService,
+    burning,
+    is_true,
+    permanent_error,
+)
 from tests.support.pictures import images
 from tests.support.secrets import API_KEY
 
@@ -39,6 +48,17 @@ REPLY_IS_LOST = {
     "duplicate key, two answers",
     "reply too large",
     "gzip bomb",
+}
+
+
+def redirect(exchange: Exchange) -> None:
+    exchange.send(b"", "Location: http://127.0.0.1:1/", status=exchange.dice.choice((301, 302, 303, 307, 308)))
+
+
+FATAL_FAULTS: dict[str, Fault] = {
+    "401": partial(refuse, status=401),
+    "403": partial(refuse, status=403),
+    "redirect": redirect,
 }
 
 

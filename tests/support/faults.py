@@ -52,10 +52,6 @@ def refuse(exchange: Exchange, *, status: int) -> None:
     exchange.send(json.dumps({"code": 13, "message": "injected"}).encode(), status=status)
 
 
-def redirect(exchange: Exchange) -> None:
-    exchange.send(b"", "Location: http://127.0.0.1:1/", status=exchange.dice.choice((301, 302, 303, 307, 308)))
-
-
 def show_page(exchange: Exchange, *, status: int) -> None:
     page = b"<html><head><title>Bad Gateway</title></head><body>nginx</body></html>"
     exchange.send(page, "Content-Type: text/html", status=status)
@@ -156,10 +152,3 @@ FAULTS: dict[str, Fault] = {
     "gzip bomb": bomb,
 }
 """Faults that the search recovers from: every image gets its row."""
-
-FATAL_FAULTS: dict[str, Fault] = {
-    "401": partial(refuse, status=401),
-    "403": partial(refuse, status=403),
-    "redirect": redirect,
-}
-"""Faults that no retry helps against: the search ends."""
