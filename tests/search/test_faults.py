@@ -34,7 +34,7 @@ SETTINGS = Settings(
     linger=0.02,
     max_attempts=12,
     max_retry_after=0.1,
-    backoff=Backoff(base=0.01, cap=0.1),
+    backoff=Backoff(base=0.02, cap=0.2),
 )
 REPLY_IS_LOST = {
     "reset before the reply",
