@@ -22,6 +22,9 @@ from tests.support.secrets import API_KEY
 
 pytestmark = pytest.mark.integration
 
+BUCKET = "examples"
+"""Not the bucket of other tests: moto keeps buckets for all servers of a process."""
+
 
 @dataclass
 class Ran:
@@ -40,7 +43,7 @@ class Ran:
 
 @pytest.fixture(scope="module")
 def bucket(pictures: Path) -> Iterator[str]:
-    """An S3 server with the images in ``pictures/catalog/``. :return: its endpoint."""
+    """An S3 server with the images in ``catalog/``. :return: its endpoint."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
@@ -51,9 +54,9 @@ def bucket(pictures: Path) -> Iterator[str]:
         aws_access_key_id="key",
         aws_secret_access_key="secret",
     )
-    client.create_bucket(Bucket="pictures", CreateBucketConfiguration={"LocationConstraint": "ru-central1"})
+    client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "ru-central1"})
     for picture in pictures.iterdir():
-        client.upload_file(str(picture), "pictures", f"catalog/{picture.name}")
+        client.upload_file(str(picture), BUCKET, f"catalog/{picture.name}")
     yield f"http://{host}:{port}"
     server.stop()
 
@@ -66,7 +69,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def ran(airflow_home: Path, pictures: Path, bucket: str, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """Seven DAG runs in one process, since Airflow is slow to start."""
-    folder, bucket_conf = {"images": f"file://{pictures}/"}, {"bucket": "pictures", "pattern": "catalog/**"}
+    folder, bucket_conf = {"images": f"file://{pictures}/"}, {"bucket": BUCKET, "pattern": "catalog/**"}
     plan = [
         ("yandex_vision_monitor", folder),
         ("yandex_vision_report", {}),
@@ -136,9 +139,9 @@ def test_the_shards_of_the_backfill_cover_every_image_once(ran: Ran) -> None:
 def test_images_of_the_bucket_are_known_by_their_content(ran: Ran) -> None:
     summary = ran.outcomes[6]["xcoms"]["search[-1]"]
     assert (summary["images"], summary["found"], summary["duplicates"]) == (7, 3, 4)
-    rows = ran.query("SELECT image_uri, status FROM picture_copies WHERE image_uri LIKE 's3://pictures/catalog/%'")
+    rows = ran.query(f"SELECT image_uri, status FROM picture_copies WHERE image_uri LIKE 's3://{BUCKET}/catalog/%'")
     assert len(rows) == 7
-    assert ("s3://pictures/catalog/cat.jpg", "found") in rows
+    assert (f"s3://{BUCKET}/catalog/cat.jpg", "found") in rows
 
 
 def test_the_key_is_in_no_log_and_no_xcom(ran: Ran, airflow_home: Path) -> None:
