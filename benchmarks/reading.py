@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from airflow_provider_yandex_vision.search.search import CopySearch
 from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.vision import Image
-from tests.search.fake_service import FakeService
+from tests.support.fake_service import FakeService
 from tests.support.pictures import png
 
 LATENCY = 0.1

@@ -17,6 +17,8 @@ import pytest
 
 from airflow_provider_yandex_vision.vision.wire import RequestBody, encode_image
 
+pytestmark = pytest.mark.integration
+
 COMMAND = [sys.executable, "-m", "airflow_provider_yandex_vision.emulator"]
 BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 

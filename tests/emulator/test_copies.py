@@ -22,6 +22,7 @@ PHOTOS = (
 )
 
 
+@pytest.mark.integration
 def test_altered_copies_are_found_and_no_other_photo_is() -> None:
     figures = runpy.run_path(str(BENCHMARK))["measure"](PHOTOS)
     assert len(figures.copies) == 17

@@ -113,7 +113,7 @@ def test_disconnecting_clients_do_no_harm(
 
 def test_sixteen_connections_are_served_in_parallel(index: CopyIndex[Page], rocket: bytes) -> None:
     service = Service(index)
-    body = request_for(*[rocket + bytes(100_000)] * 8)
+    body = request_for(*[rocket + bytes(100_000)] * 2)
     with running(service) as url, ThreadPoolExecutor(16) as clients:
 
         def search(_: int) -> int:
@@ -123,7 +123,7 @@ def test_sixteen_connections_are_served_in_parallel(index: CopyIndex[Page], rock
             return status
 
         assert list(clients.map(search, range(16))) == [200] * 16
-    assert service.statistics()["images"] == 128
+    assert service.statistics()["images"] == 32
 
 
 def test_server_stops_after_the_block(index: CopyIndex[Page]) -> None:

@@ -12,7 +12,7 @@ from moto.server import ThreadedMotoServer
 from airflow_provider_yandex_vision.search.prepare import prepare_image
 from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.vision import Image, PreparedImage
-from tests.search.fake_service import FakeService
+from tests.support.fake_service import FakeService
 from tests.support.pictures import png
 
 BUCKET = "pictures"

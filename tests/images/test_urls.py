@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 from airflow_provider_yandex_vision.images.urls import Location, list_images
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ImageUnreadableError
 from tests.images.conftest import BUCKET, ROOT, delete_all, prepare, put, put_many
-from tests.support.hostile import FORGERY, forges, told
+from tests.support.hostile import FORGERY, forges, texts_of
 from tests.support.pictures import png
 
 ODD_KEYS = [
@@ -137,7 +137,7 @@ def test_url_without_images_is_an_error_that_names_it(s3: Any, nothing: str) -> 
 def test_key_that_forges_log_lines_is_quoted_on_one_line(s3: Any) -> None:
     with pytest.raises(ConfigurationError, match="no images at") as caught:
         list_images(f"{ROOT}/{FORGERY}")
-    assert not any(map(forges, told(caught.value)))
+    assert not any(map(forges, texts_of(caught.value)))
 
 
 def test_missing_bucket_is_an_error_that_names_it(s3: Any) -> None:

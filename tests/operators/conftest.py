@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
-from airflow_provider_yandex_vision.emulator.pages import index_pages
+from airflow_provider_yandex_vision.emulator.copies import CopyIndex
+from airflow_provider_yandex_vision.emulator.pages import Page, index_pages
 from airflow_provider_yandex_vision.emulator.server import running
 from airflow_provider_yandex_vision.emulator.service import Service
 from airflow_provider_yandex_vision.operators.copy_search import YandexVisionCopySearchOperator
@@ -41,13 +42,13 @@ def search(images: object, run_id: str = "run 1", **arguments: Any) -> dict[str,
 
 
 @pytest.fixture(scope="session")
-def web(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_web(tmp_path_factory.mktemp("web"))
+def index(tmp_path_factory: pytest.TempPathFactory) -> CopyIndex[Page]:
+    return index_pages(make_web(tmp_path_factory.mktemp("web")))
 
 
 @pytest.fixture
-def service(web: Path) -> Service:
-    return Service(index_pages(web), api_key=API_KEY)
+def service(index: CopyIndex[Page]) -> Service:
+    return Service(index, api_key=API_KEY)
 
 
 @pytest.fixture

@@ -290,6 +290,7 @@ class TestParsing:
             default = arguments()[field.name].default
             assert default == (inspect.Parameter.empty if field.default is MISSING else field.default)
 
+    @pytest.mark.integration
     def test_module_loads_nothing_that_only_a_run_needs(self) -> None:
         program = (
             "import sys, airflow_provider_yandex_vision.operators.copy_search\n"

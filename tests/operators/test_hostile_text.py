@@ -22,7 +22,7 @@ from airflow_provider_yandex_vision.search.pacing import Backoff
 from airflow_provider_yandex_vision.vision.errors import FailedImagesError
 from tests.operators.conftest import IN_TABLE, Query, context
 from tests.support.counting import CountingService
-from tests.support.hostile import CODE, FORGERY, forges, told
+from tests.support.hostile import CODE, FORGERY, forges, texts_of
 from tests.support.pictures import png
 
 TEXTS = [*CODE.values(), FORGERY]
@@ -115,7 +115,7 @@ class TestLog:
         (folder / f"{FORGERY}.png").write_bytes(png("unlucky"))
         with pytest.raises(FailedImagesError) as caught:
             operator(f"file://{folder}/", fail_on_partial_error=True).execute(context())
-        [line] = told(caught.value)
+        [line] = texts_of(caught.value)
         assert not forges(line)
         assert f"{folder}/::\\endgroup::\\n[2026" in line, "the file was not named"
         assert "UNKNOWN: ::\\endgroup::\\n[2026" in line, "the service was not quoted"
@@ -124,7 +124,7 @@ class TestLog:
         emulator.refusals = [refusal(401)]
         with pytest.raises(AirflowFailException, match="owned") as caught:
             operator(f"file://{folder}/").execute(context())
-        assert not any(map(forges, told(caught.value)))
+        assert not any(map(forges, texts_of(caught.value)))
 
     @pytest.mark.parametrize(
         "arguments",
@@ -147,7 +147,7 @@ class TestLog:
         connect("results_db", conn_type="sqlite", host=str(tmp_path / "results.db"))
         with pytest.raises(AirflowFailException) as caught:
             operator(**{"images": f"file://{folder}/", **arguments}).execute(context())
-        lines = told(caught.value)
+        lines = texts_of(caught.value)
         assert not any(map(forges, lines)), lines
 
 

@@ -43,6 +43,7 @@ def airflow_task(faulty: FaultyService, tmp_path_factory: pytest.TempPathFactory
         yield task
 
 
+@pytest.mark.integration
 def test_run_over_a_faulty_service_leaves_only_true_rows(tmp_path: Path) -> None:
     service = FaultyService(FAULTS, share=0.01, patience=2 * TIMEOUT)
     pictures = make_pictures(tmp_path / "run", IMAGES)

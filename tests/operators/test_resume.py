@@ -15,6 +15,7 @@ from tests.support.counting import CountingService
 from tests.support.killing import PAID_TWICE_FOR_A_KILL, attempt, make_many
 
 
+@pytest.mark.integration
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_killed_task_resumes_where_it_stopped(tmp_path: Path, database: Query) -> None:
     make_many(tmp_path / "many", 1500)

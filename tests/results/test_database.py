@@ -29,9 +29,9 @@ from airflow_provider_yandex_vision.results.rows import image_id
 from airflow_provider_yandex_vision.results.schema import Tables
 from airflow_provider_yandex_vision.results.table import ResultTable
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, DatabaseError
-from tests.results.proxy import Proxy
 from tests.results.samples import FIRST_RUN, SHA, found, match, select_rows
 from tests.support.hostile import FORGERY, forges
+from tests.support.proxy import Proxy
 
 servers_only = pytest.mark.parametrize("url", ["postgresql", "mysql"], indirect=True)
 

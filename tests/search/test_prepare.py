@@ -15,7 +15,7 @@ from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.vision.errors import ImageError, ImageRejectedError, ImageUnreadableError
 from airflow_provider_yandex_vision.vision.models import Content, Image, PreparedImage
 from airflow_provider_yandex_vision.vision.wire import RequestBody
-from tests.search.fake_service import FakeService
+from tests.support.fake_service import FakeService
 from tests.support.pictures import image, png
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)

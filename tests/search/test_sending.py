@@ -19,7 +19,7 @@ from airflow_provider_yandex_vision.vision.errors import (
     ThrottledError,
     UnavailableError,
 )
-from tests.search.fake_service import NONE, FakeService, consume, failed, search, search_threads, settings
+from tests.support.fake_service import NONE, FakeService, consume, failed, search, search_threads, settings
 from tests.support.pictures import images
 
 

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_yandex_vision.search.search import CopySearch
 from airflow_provider_yandex_vision.vision import Image
 from airflow_provider_yandex_vision.vision.errors import SearchStoppedError, ThrottledError
-from tests.search.fake_service import FakeService, consume, eventually, search_threads, settings
+from tests.support.fake_service import FakeService, consume, eventually, search_threads, settings
 from tests.support.pictures import image, images, png
 
 
@@ -107,7 +107,8 @@ def test_request_that_begins_during_close_is_aborted() -> None:
     assert not search_threads()
 
 
-def test_read_that_hangs_does_not_delay_close() -> None:
+def test_read_that_hangs_does_not_delay_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_yandex_vision.search.search.SECONDS_TO_STOP", 0.2)
     release = threading.Event()
 
     def hang() -> bytes:
@@ -126,7 +127,8 @@ def test_read_that_hangs_does_not_delay_close() -> None:
     eventually(lambda: not search_threads())
 
 
-def test_listing_that_hangs_does_not_delay_close() -> None:
+def test_listing_that_hangs_does_not_delay_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_yandex_vision.search.search.SECONDS_TO_STOP", 0.2)
     release = threading.Event()
 
     def listing() -> Iterator[Image]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_yandex_vision.search.workers import Stop, Stopped, Workers
-from tests.search.fake_service import eventually
+from tests.support.fake_service import eventually
 
 SECONDS = 5.0
 

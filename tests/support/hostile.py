@@ -27,7 +27,7 @@ def forges(text: str) -> bool:
     return not text.isprintable() or any(marker in text for marker in MARKERS)
 
 
-def told(error: BaseException) -> list[str]:
+def texts_of(error: BaseException) -> list[str]:
     """Texts of an exception and of the causes that Airflow's log shows with it."""
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return [str(error), *(told(cause) if cause else ())]
+    return [str(error), *(texts_of(cause) if cause else ())]

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.results.proxy import pump
 from tests.support.loopback import Answer, reply, serving
+from tests.support.proxy import pump
 from tests.support.secrets import API_KEY
 from tests.vision.conftest import answer, error_of, new_client, prepared
 
