@@ -343,7 +343,7 @@ def test_sqlite_engine_waits_for_locks_and_caches_little(tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize(
     ("connection", "message"),
-    [(None, "does not exist"), ({"conn_type": "yandex_vision", "password": "key"}, "is not an SQL database")],
+    [(None, "does not exist"), ({"conn_type": "yandex_vision", "password": PASSWORD}, "is not an SQL database")],
 )
 def test_connection_must_be_an_sql_database(
     connection: dict[str, str] | None, message: str, monkeypatch: pytest.MonkeyPatch
