@@ -42,7 +42,7 @@ MAX_PIXELS = 20_000_000
 MAX_TOP_RESULTS = 10
 
 
-class Reply(NamedTuple):
+class Answer(NamedTuple):
     """An HTTP reply, without ``Content-Type`` and ``Content-Length``: the server adds them."""
 
     status: int
@@ -108,7 +108,7 @@ class Service:
         self._billed: Counter[str] = Counter()
         self._lock = Lock()
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Answer one request.
 
         :param path: as in the request line; a query is ignored.
@@ -117,14 +117,14 @@ class Service:
         ids = {"x-request-id": self._new_id(), "x-server-trace-id": self._new_id()}
         endpoint = (method, urlsplit(path).path)
         if endpoint == STATISTICS:
-            return Reply(200, ids, _print(self.statistics()))
+            return Answer(200, ids, _print(self.statistics()))
         try:
             status, reply = 200, self._route(endpoint, headers, body)
         except Refusal as refusal:
             status, reply = refusal.status, refusal.body
         with self._lock:
             self._statuses[status] += 1
-        return Reply(status, ids, _print(reply))
+        return Answer(status, ids, _print(reply))
 
     def statistics(self) -> Json:
         """Requests by HTTP status, and billed images: their number, and how often each was billed, by SHA-256."""

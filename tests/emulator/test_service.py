@@ -13,7 +13,7 @@ from yandex.cloud.ai.vision.v1 import vision_service_pb2
 
 from airflow_provider_yandex_vision.emulator.copies import CopyIndex, fingerprint
 from airflow_provider_yandex_vision.emulator.pages import Page
-from airflow_provider_yandex_vision.emulator.service import Reply, Service
+from airflow_provider_yandex_vision.emulator.service import Answer, Service
 
 KEY = {"authorization": "Api-Key key"}
 
@@ -35,7 +35,7 @@ def ask(service: Service, *contents: bytes, features: tuple[str, ...] = ("IMAGE_
     return list(json.loads(reply.body)["results"])
 
 
-def post(service: Service, request: Any, headers: dict[str, str] = KEY) -> Reply:
+def post(service: Service, request: Any, headers: dict[str, str] = KEY) -> Answer:
     return service.answer("POST", "/vision/v1/batchAnalyze", headers, json.dumps(request).encode())
 
 

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 from airflow_provider_yandex_vision.emulator.server import running
-from airflow_provider_yandex_vision.emulator.service import Reply
+from airflow_provider_yandex_vision.emulator.service import Answer
 from tests.integration.celery_cluster import PATIENCE, TASKS_PER_WORKER, WORKERS, fresh_database, running_airflow
 from tests.integration.conftest import EXAMPLES
 from tests.support.counting import CountingService
@@ -49,7 +49,7 @@ class CrowdedService(CountingService):
         self._in_flight = 0
         self._crowd = Condition()
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         with self._crowd:
             self.arrivals.append(time.monotonic())
             self._in_flight += 1

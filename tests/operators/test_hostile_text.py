@@ -15,7 +15,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, Asset
 
 from airflow_provider_yandex_vision.emulator.contract import AnalyzeSpec, Json
-from airflow_provider_yandex_vision.emulator.service import Reply
+from airflow_provider_yandex_vision.emulator.service import Answer
 from airflow_provider_yandex_vision.operators.copy_search import YandexVisionCopySearchOperator
 from airflow_provider_yandex_vision.operators.run import CopySearchRun
 from airflow_provider_yandex_vision.search.pacing import Backoff
@@ -32,8 +32,8 @@ RECORD = re.compile(r"\[?20\d\d-\d\d-\d\dT")
 """How the lines of Airflow's own handlers start."""
 
 
-def refusal(status: int) -> Reply:
-    return Reply(status, {"x-request-id": "a\x1b[1mb"}, json.dumps({"message": FORGERY}).encode())
+def refusal(status: int) -> Answer:
+    return Answer(status, {"x-request-id": "a\x1b[1mb"}, json.dumps({"message": FORGERY}).encode())
 
 
 class HostileService(CountingService):
@@ -43,7 +43,7 @@ class HostileService(CountingService):
         super().__init__()
         self.refusals = [refusal(503)]
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         return self.refusals.pop() if self.refusals else super().answer(method, path, headers, body)
 
     def _analyze(self, spec: AnalyzeSpec) -> Json:
