@@ -157,7 +157,7 @@ class Sending:
 
 
 def _send(service: Service, pacer: Pacer, batch: Batch) -> Sent:
-    """In a worker: one request, when the pacer allows it. It tells the pacer at once, so that the other workers wait as well."""
+    """In a worker: one request, when the pacer allows it. The pacer hears of it first, for the other workers."""
     try:
         sent_at = pacer.wait()
         results = service.batch_analyze(batch)
