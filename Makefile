@@ -1,20 +1,26 @@
-# AIRFLOW=2.11 or 3.3 selects the line of Airflow; each has its own environment.
+# AIRFLOW=2.11 and so on selects the release; each has its own environment, with the pins in constraints/.
 AIRFLOW ?= 3.3
-PYTHON ?= python3
-LINES := 2.11 3.3
+OLDEST := 2.11
+NEWEST := 3.3
+BETWEEN := 3.0 3.1 3.2
+# The Python that each release is tested with, if it is installed.
+PYTHON_2.11 := 3.10
+PYTHON_3.0 := 3.12
+PYTHON_3.1 := 3.11
+PYTHON_3.2 := 3.13
+PYTHON_3.3 := 3.11
+PYTHON ?= $(shell .ci/python $(PYTHON_$(AIRFLOW)))
 # SQLAlchemy URLs of databases for `make bench`; a SQLite file by default.
 DATABASES ?=
 # Duration of `make fuzz` per target.
 SECONDS ?= 60
-VENV := $(if $(filter 3.3,$(AIRFLOW)),.venv,.venv-$(AIRFLOW))
-# There are pins for Python 3.10 and for 3.11; the latter serve later versions too.
-PINNED_PYTHON = $(shell $(PYTHON) -c 'import sys; print("3.10" if sys.version_info < (3, 11) else "3.11")')
-PINS = constraints/airflow-$(AIRFLOW)-python$(PINNED_PYTHON).txt
+VENV := $(if $(filter $(NEWEST),$(AIRFLOW)),.venv,.venv-$(AIRFLOW))
+PINS = constraints/airflow-$(AIRFLOW).txt
 READY = $(VENV)/.ready
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test check lint types bench fire fuzz mutants pins wheel clean
+.PHONY: help demo quick test check matrix resolve lowest lint types bench fire fuzz mutants pins wheel clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,8 +34,18 @@ quick: $(READY)  ## the tests that need no server, in under a minute
 test: $(READY)  ## all tests, in random order; AIRFLOW=2.11, COVERAGE=--cov, TESTS="tests/images --randomly-seed=1"
 	$(BIN)/python -m pytest $(COVERAGE) $(TESTS)
 
-check: lint types  ## lint, types, and all tests on both lines of Airflow
-	$(foreach line,$(LINES),$(MAKE) test AIRFLOW=$(line) &&) true
+check: lint types resolve matrix  ## everything: lint, types, resolution, and the tests on every release
+
+matrix:  ## all tests on the oldest and the newest release, those without a server on the ones between
+	$(MAKE) test AIRFLOW=$(NEWEST)
+	$(foreach release,$(BETWEEN),$(MAKE) quick AIRFLOW=$(release) &&) true
+	$(MAKE) test AIRFLOW=$(OLDEST)
+
+resolve: $(READY)  ## whether every extra installs beside the official constraints of every release
+	$(BIN)/python .ci/resolve.py
+
+lowest: .venv-lowest/.ready  ## the tests without a server, with the lowest versions that pyproject.toml allows
+	.venv-lowest/bin/python -m pytest -m "not integration" $(TESTS)
 
 lint: $(READY)  ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -57,11 +73,8 @@ mutants: $(READY)  ## mutation tests of wire format, pacing and results; takes a
 	-$(BIN)/mutmut run
 	$(BIN)/mutmut results
 
-pins: $(READY)  ## update constraints/ to the newest versions
-	$(foreach line,$(LINES),$(foreach python,3.10 3.11,echo 'apache-airflow==$(line).*' | $(BIN)/uv pip compile \
-		pyproject.toml - --quiet --upgrade --extra dev --override constraints/overrides.txt --python-version $(python) \
-		--no-annotate --no-header --no-emit-package airflow-provider-yandex-vision \
-		--output-file constraints/airflow-$(line)-python$(python).txt &&)) true
+pins: $(READY)  ## update constraints/: the newest versions beside each release's official constraints
+	$(BIN)/python .ci/resolve.py --pins
 
 wheel: $(READY)  ## build and check the wheel
 	rm -rf dist
@@ -78,4 +91,13 @@ $(READY): $(PINS) pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' $(PINS))"
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python $(PINS)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+.venv-lowest/.ready: pyproject.toml
+	$(MAKE) $(VENV)/.ready
+	@$(BIN)/python .ci/resolve.py --lowest > .lowest.txt
+	@test -x .venv-lowest/bin/python || $(shell .ci/python $(PYTHON_$(OLDEST))) -m venv .venv-lowest
+	@$(BIN)/uv pip sync --quiet --python .venv-lowest/bin/python .lowest.txt
+	@$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --no-deps --editable .
+	@rm .lowest.txt
 	@touch $@

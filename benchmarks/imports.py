@@ -12,7 +12,7 @@ EXAMPLES = sorted((Path(__file__).parents[1] / "dags_examples").glob("*.py"))
 
 EMPTY = """
 from datetime import datetime
-from airflow.providers.common.compat.sdk import DAG, Asset, BaseHook, BaseOperator, ObjectStoragePath, task
+from airflow.sdk import DAG, Asset, BaseHook, BaseOperator, ObjectStoragePath, task
 from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 DAG("empty", schedule=None, start_date=datetime(2026, 1, 1))
 """

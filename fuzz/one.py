@@ -11,8 +11,7 @@ from random import Random
 import atheris
 
 # Coverage of what is loaded here guides the fuzzer: it keeps and varies inputs that reach new lines.
-with atheris.instrument_imports(include=["airflow_provider_yandex_vision", "imagesize", "PIL", "email"]):
-    import imagesize  # noqa: F401 - loaded late by the checks
+with atheris.instrument_imports(include=["airflow_provider_yandex_vision", "PIL", "email"]):
     from PIL import Image
 
     from fuzz.targets import TARGETS

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from datetime import datetime
 
+from airflow_provider_yandex_vision.search.dimensions import dimensions
 from airflow_provider_yandex_vision.search.service import Service
 from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.vision.errors import ImageError, ImageRejectedError, ImageUnreadableError
@@ -68,7 +68,9 @@ def _read(image: Image) -> bytes:
     except ImageError:
         raise
     except FileNotFoundError as error:
-        raise ImageUnreadableError("the object is gone: it was deleted after it was listed", "GONE") from error
+        was_listed = image.size is not None or image.etag is not None
+        reason = "the object is gone: it was deleted after it was listed" if was_listed else "the object does not exist"
+        raise ImageUnreadableError(reason, "GONE") from error
     except Exception as error:
         raise ImageUnreadableError(f"reading failed: {type(error).__name__}: {error}"[:500]) from error
     if not isinstance(content, bytes):
@@ -100,14 +102,10 @@ def _check_type(content: bytes) -> str:
 
 
 def _check_pixels(content: bytes, settings: Settings) -> None:
-    import imagesize  # late: it loads urllib and XML, which parsing a DAG does not need
-
-    try:
-        width, height = imagesize.get(io.BytesIO(content), exif_rotation=False)
-    except Exception:  # on a broken header imagesize raises whatever its struct calls raise
-        width = height = -1
-    if min(width, height) <= 0:
+    size = dimensions(content)
+    if size is None:
         raise ImageRejectedError("the image header is broken or truncated", "BROKEN_IMAGE")
+    width, height = size
     if width * height > settings.max_pixels:
         raise ImageRejectedError(
             f"the image has {width}x{height} pixels, more than max_pixels={settings.max_pixels:,}", "TOO_MANY_PIXELS"

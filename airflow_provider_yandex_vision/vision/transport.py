@@ -1,6 +1,6 @@
 """HTTP over ``requests``: bounded replies, and connections that another thread can end.
 
-The only module that imports ``requests``; :mod:`~airflow_provider_yandex_vision.vision.client` imports it late.
+Imported late, as is :mod:`~airflow_provider_yandex_vision.vision.iam`: importing ``requests`` takes long.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ import contextlib
 import re
 import socket
 import threading
+import time
 import weakref
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from tempfile import SpooledTemporaryFile
@@ -21,12 +23,17 @@ from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError
 
-from airflow_provider_yandex_vision.vision.credentials import ApiKey
+from airflow_provider_yandex_vision.vision.credentials import Credentials
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ProtocolError, UnavailableError
 from airflow_provider_yandex_vision.vision.wire import RequestBody
 
 MAX_REPLY_BYTES = 32 * 1024 * 1024
 MAX_REPLY_BYTES_IN_MEMORY = 1024 * 1024
+PIECE_BYTES = 64 * 1024
+GZIP = 16 + zlib.MAX_WBITS
+
+NOISE = re.compile(r"^(<[^>]*>|\w+\([^)]*\)): |\[(Errno|SSL)[^]]*] | \(_ssl\.c:\d+\)|(?<=//)[^/]*@")
+"""What says nothing to people in the libraries' errors: addresses of objects, numbers. And a proxy's password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,12 @@ class Transport:
     """
 
     def __init__(
-        self, credentials: ApiKey, url: str, timeouts: tuple[float, float], connections: int, clock: Callable[[], float]
+        self,
+        credentials: Credentials,
+        url: str,
+        timeouts: tuple[float, float],
+        connections: int,
+        clock: Callable[[], float],
     ) -> None:
         self._credentials = credentials
         self._timeouts = timeouts
@@ -57,7 +69,9 @@ class Transport:
         self._session.mount("https://", self._adapter)
         self._session.mount("http://", self._adapter)
         # Prepared once: a session would read the environment and build everything again for every request.
-        request = requests.Request("POST", url, headers={"Content-Type": "application/json"}, auth=credentials)
+        # The auth keeps ~/.netrc out.
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip"}
+        request = requests.Request("POST", url, headers=headers, auth=lambda request: request)
         try:
             self._request = self._session.prepare_request(request)
         except requests.RequestException as error:
@@ -65,10 +79,19 @@ class Transport:
         self._settings = self._session.merge_environment_settings(url, {}, stream=True, verify=None, cert=None)
 
     def post(self, body: RequestBody, headers: dict[str, str]) -> Reply:
-        """
+        """Send a request, and once more if the service rejects a token that can be renewed.
+
+        :raises ServiceError: there is no valid token.
         :raises UnavailableError: there was no reply, or it was incomplete.
-        :raises ProtocolError: the reply is too large.
+        :raises ProtocolError: the reply is too large, or packed in another way than asked for.
         """
+        authorization = self._credentials.authorization()
+        reply = self._send(body, {**headers, "Authorization": authorization})
+        if reply.status == 401 and (renewed := self._credentials.renew(authorization)):
+            reply = self._send(body, {**headers, "Authorization": renewed})
+        return reply
+
+    def _send(self, body: RequestBody, headers: dict[str, str]) -> Reply:
         deadline = self._clock() + sum(self._timeouts)
         request: Any = self._request.copy()
         request.body = body
@@ -76,11 +99,11 @@ class Transport:
         hide = self._credentials.hide
         try:
             with self._session.send(request, timeout=self._timeouts, allow_redirects=False, **self._settings) as reply:
-                payload = hide(self._read(reply, deadline))
+                payload = hide(read_reply(reply, deadline, self._clock))
                 reply_headers = CaseInsensitiveDict((name, hide(value)) for name, value in reply.headers.items())
                 return Reply(reply.status_code, reply_headers, payload)
-        except (requests.RequestException, HTTPError, OSError) as error:
-            reason = hide(_root_cause(error))
+        except (requests.RequestException, HTTPError, OSError, EOFError, zlib.error) as error:
+            reason = hide(root_cause(error))
         # Raised here it has no context: the library's own errors quote the reply, which may contain the key.
         raise UnavailableError(f"no reply from {self._request.url}: {reason}")
 
@@ -91,20 +114,58 @@ class Transport:
     def close(self) -> None:
         self._session.close()
 
-    def _read(self, reply: requests.Response, deadline: float) -> bytes:
-        """The reply's body, bounded in bytes (even if it is compressed) and in time (even if it drips)."""
-        # Huge replies go to disk: once freed, their memory would stay with the allocator, for every thread.
-        with SpooledTemporaryFile(MAX_REPLY_BYTES_IN_MEMORY) as payload:
-            # Not iter_content: it waits for a whole chunk, so for ever if the reply drips.
-            while chunk := reply.raw.read1(64 * 1024, decode_content=True):
-                payload.write(chunk)
+
+def read_reply(reply: requests.Response, deadline: float, clock: Callable[[], float] = time.monotonic) -> bytes:
+    """The body, bounded in bytes (even if it is compressed) and in time (even if it drips).
+
+    :raises ProtocolError: it is too large, or packed in another way than asked for.
+    """
+    # Huge replies go to disk: once freed, their memory would stay with the allocator, for every thread.
+    with SpooledTemporaryFile(MAX_REPLY_BYTES_IN_MEMORY) as payload:
+        unpack = Unpacker(reply.headers.get("Content-Encoding", "identity"))
+        # Not iter_content: it waits for a whole chunk, so for ever if the reply drips.
+        while chunk := reply.raw.read1(PIECE_BYTES, decode_content=False):
+            for piece in unpack(chunk):
+                payload.write(piece)
                 if payload.tell() > MAX_REPLY_BYTES:
                     reason = f"the reply is larger than {MAX_REPLY_BYTES:,} bytes"
                     raise ProtocolError(reason, http_status=reply.status_code)
-                if self._clock() > deadline:
-                    raise TimeoutError("the reply did not end in time")
-            payload.seek(0)
-            return payload.read()
+            if clock() > deadline:
+                raise TimeoutError("the reply did not end in time")
+        unpack.finish()
+        payload.seek(0)
+        return payload.read()
+
+
+class Unpacker:
+    """Unpacks a reply, a bounded piece at a time. Before 2.6 urllib3 does not bound them.
+
+    :raises ProtocolError: an encoding that was not asked for.
+    """
+
+    def __init__(self, encoding: str) -> None:
+        if encoding.lower() not in ("identity", "gzip", "x-gzip"):
+            raise ProtocolError(f"the reply has the encoding {encoding}, which was not asked for")
+        self._gzip = zlib.decompressobj(GZIP) if "gzip" in encoding.lower() else None
+        self._complete = True
+
+    def __call__(self, chunk: bytes) -> Iterator[bytes]:
+        """The content of the next chunk."""
+        if self._gzip is None:
+            yield chunk
+            return
+        while chunk:
+            yield self._gzip.decompress(chunk, PIECE_BYTES)
+            chunk = self._gzip.unconsumed_tail
+            self._complete = self._gzip.eof
+            if self._gzip.eof:
+                # A gzip file may have several members.
+                chunk, self._gzip = self._gzip.unused_data, zlib.decompressobj(GZIP)
+
+    def finish(self) -> None:
+        """:raises EOFError: the reply ends early."""
+        if not self._complete:
+            raise EOFError("the compressed reply is truncated")
 
 
 class AbortableAdapter(HTTPAdapter):
@@ -147,11 +208,11 @@ class AbortableAdapter(HTTPAdapter):
         return connection
 
 
-def _root_cause(error: BaseException) -> str:
+def root_cause(error: BaseException) -> str:
     """The innermost reason, without a proxy's password. Outer layers repeat URLs and object addresses."""
     inner = next((arg for arg in error.args if isinstance(arg, BaseException)), None)
     reason = getattr(error, "reason", None)
     deeper = reason if isinstance(reason, BaseException) else inner or error.__cause__
     if deeper is not None:
-        return _root_cause(deeper)
-    return re.sub("//[^/]*@", "//", str(error).rpartition(": ")[2]) or type(error).__name__
+        return root_cause(deeper)
+    return NOISE.sub("", str(error)) or type(error).__name__

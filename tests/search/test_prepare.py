@@ -39,7 +39,7 @@ def rejection(content: bytes, **settings: int) -> ImageRejectedError:
 
 def unreadable(read: Callable[[], bytes]) -> ImageUnreadableError:
     with pytest.raises(ImageUnreadableError) as caught:
-        prepare(Image("memory://a", read))
+        prepare(Image("memory://a", read, 10))
     return caught.value
 
 
@@ -135,6 +135,10 @@ class TestReading:
     def test_of_a_deleted_object_says_so(self) -> None:
         error = unreadable(raising(FileNotFoundError("bucket/a.jpg")))
         assert (error.code, str(error)) == ("GONE", "the object is gone: it was deleted after it was listed")
+
+    def test_of_an_object_never_listed_says_that_there_is_none(self) -> None:
+        with pytest.raises(ImageUnreadableError, match=r"^the object does not exist$"):
+            prepare(Image("memory://a", raising(FileNotFoundError("bucket/a.jpg"))))
 
     def test_failure_gives_the_reason(self) -> None:
         cause = PermissionError("403 Forbidden")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from typing import Any
 
@@ -109,9 +110,18 @@ RESULTS = [
 ]
 
 
+# Renamed in protobuf 5.26.
+DEFAULTS_OPTION = next(
+    name
+    for name in ("always_print_fields_with_no_presence", "including_default_value_fields")
+    if name in inspect.signature(json_format.MessageToJson).parameters
+)
+
+
 @pytest.mark.parametrize("with_defaults", [False, True])
 def test_reply_is_read_with_or_without_default_values(with_defaults: bool) -> None:
-    printed = json_format.MessageToJson(RESPONSE, always_print_fields_with_no_presence=with_defaults)
+    options: Any = {DEFAULTS_OPTION: with_defaults}
+    printed = json_format.MessageToJson(RESPONSE, **options)
     assert decode_reply(printed.encode(), IMAGES, NOW) == RESULTS
-    plain = json_format.MessageToDict(RESPONSE, always_print_fields_with_no_presence=with_defaults)
+    plain = json_format.MessageToDict(RESPONSE, **options)
     assert decode_reply(json.dumps(plain).encode(), IMAGES, NOW) == RESULTS
