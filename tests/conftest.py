@@ -1,4 +1,4 @@
-"""No test sees the user's Airflow, shows the API key or reaches the network."""
+"""No test sees the user's Airflow, shows a secret or reaches the network."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def network_is_out_of_reach() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def key_stays_secret(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Fail a test that shows the API key, even if Airflow would mask it later.
+def secrets_stay_secret(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fail a test that shows a key, a token or a JWT, even if Airflow would mask it later.
 
     In a log record of any level, on stdout or stderr, in an expected exception, in XCom or a rendered template field,
     in a file; as it is, in base64 or quoted for a URL.
@@ -87,4 +87,4 @@ def key_stays_secret(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFi
     watch.look("stderr", printed.err)
     watch.look_into_files(folders)
     if watch.leaks:
-        pytest.fail(f"the API key shows up in {', '.join(watch.leaks)}")
+        pytest.fail(f"a secret shows up in {', '.join(watch.leaks)}")

@@ -14,15 +14,17 @@ pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parent.parent
 
 BAD_TESTS = """
-import base64, logging, os, socket, sys, threading
+import base64, json, logging, os, socket, sys, threading
 from contextlib import suppress
 from pathlib import Path
 import pytest
-from airflow.providers.common.compat.sdk import BaseHook
+from airflow_provider_yandex_vision.compat import BaseHook
 from airflow_provider_yandex_vision.operators.copy_search import YandexVisionCopySearchOperator
 from airflow_provider_yandex_vision.operators.run import CopySearchRun
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError
+import jwt
 from tests.support.secrets import API_KEY as KEY
+from tests.support.secrets import IAM_TOKEN, authorized_key, private_key
 log = logging.getLogger("some.library")
 quiet = logging.getLogger("quiet")
 quiet.propagate = False
@@ -43,6 +45,11 @@ def test_leaks_quoted(): print(KEY.replace("-", "%2D"))
 def test_leaks_in_base64(): print(base64.b64encode(f"{KEY}:".encode()))
 def test_leaks_in_base64_after_a_byte(): print(base64.b64encode(f":{KEY}:".encode()))
 def test_leaks_in_base64_after_two_bytes(): print(base64.b64encode(f"::{KEY}:".encode()))
+
+def test_leaks_a_token(): log.info("Bearer %s-17", IAM_TOKEN)
+def test_leaks_a_private_key(): log.debug(json.loads(authorized_key())["private_key"])
+def test_leaks_a_key_file(): print(authorized_key())
+def test_leaks_a_jwt(): print(jwt.encode({"iss": "someone"}, private_key(), algorithm="PS256"))
 
 def test_leaks_in_a_logged_cause():
     try:
@@ -132,8 +139,8 @@ def test_reaches_in_a_thread():
     thread.join()
 
 def test_is_innocent(capsys, caplog, tmp_path, monkeypatch):
-    print("fine")
-    assert capsys.readouterr().out == "fine\\n"
+    print("fine", jwt.encode({"iss": "airflow"}, "of Airflow itself, 32 bytes or more", algorithm="HS256"))
+    assert capsys.readouterr().out.startswith("fine")
     log.warning("all is well")
     log.info("not asked for")
     assert caplog.messages == ["all is well"]

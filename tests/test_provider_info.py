@@ -15,10 +15,13 @@ from airflow.providers_manager import ProvidersManager
 
 from airflow_provider_yandex_vision import __version__
 from airflow_provider_yandex_vision.get_provider_info import get_provider_info
+from airflow_provider_yandex_vision.hooks.credentials import ENDPOINT, KEY, KEY_PATH, METADATA, OTHER_CONNECTION
 from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
+from airflow_provider_yandex_vision.images import http
 
 INFO = get_provider_info()
 [CONNECTION_TYPE] = INFO["connection-types"]
+CONN_FIELDS = CONNECTION_TYPE["conn-fields"]
 AIRFLOW_VERSION = tuple(map(int, airflow.__version__.split(".")[:2]))
 
 
@@ -48,8 +51,51 @@ def test_hook_describes_the_same_form() -> None:
     pytest.importorskip("flask_appbuilder")
     widgets = YandexVisionHook.get_connection_form_widgets()
     drawn = {name: (*field.args, field.kwargs["description"]) for name, field in widgets.items()}
-    fields = CONNECTION_TYPE["conn-fields"]
-    assert drawn == {name: (field["label"], field["description"]) for name, field in fields.items()}
+    assert drawn == {name: (field["label"], field["description"]) for name, field in CONN_FIELDS.items()}
+
+
+def test_form_has_every_field_that_the_hook_reads() -> None:
+    read = {KEY, KEY_PATH, METADATA, OTHER_CONNECTION, ENDPOINT, "folder_id", "timeout"}
+    assert set(CONN_FIELDS) == read
+
+
+def test_configuration_has_the_option_for_images_on_the_web() -> None:
+    assert list(INFO["config"][http.SECTION]["options"]) == [http.OPTION]
+
+
+def test_form_shows_the_port() -> None:
+    """Without one, the Test button of 3.3.1 and 3.3.2 answers "Bad Request"."""
+    assert CONNECTION_TYPE["ui-field-behaviour"]["hidden-fields"] == ["login", "schema", "extra"]
+
+
+def test_only_the_key_is_typed_in_secret() -> None:
+    secret = {name for name, field in CONN_FIELDS.items() if field["schema"].get("format") == "password"}
+    assert secret == {KEY}
+    pytest.importorskip("flask_appbuilder")
+    widgets = YandexVisionHook.get_connection_form_widgets()
+    assert {name for name, field in widgets.items() if field.field_class.__name__ == "PasswordField"} == {KEY}
+    assert {name for name, field in widgets.items() if field.field_class.__name__ == "BooleanField"} == {METADATA}
+
+
+@pytest.mark.skipif(AIRFLOW_VERSION < (3, 0), reason="a page of Flask before 3.0")
+def test_interface_gets_the_same_form() -> None:
+    """From the hook before 3.2, from the provider info later."""
+    # In a process of its own: Airflow reads providers once, and replaces the classes of the widgets for it.
+    code = """
+from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+[form] = [form for form in HookMetaService.hook_meta_data() if form.connection_type == "yandex_vision"]
+print(form.model_dump_json())
+"""
+    form = json.loads(subprocess.check_output([sys.executable, "-c", code], text=True).splitlines()[-1])
+    fields = {name: field["schema"] for name, field in form["extra_fields"].items()}
+    titles = {name: field["label"] for name, field in CONN_FIELDS.items()}
+    assert {name: field["title"] for name, field in fields.items()} == titles
+    assert fields[KEY]["format"] == "password"
+    assert fields[METADATA]["type"] == ["boolean", "null"]
+    standard = form["standard_fields"]
+    assert standard["login"]["hidden"]
+    assert not standard["port"]["hidden"]
+    assert standard["port"]["placeholder"].startswith("443")
 
 
 def test_hook_has_the_same_names() -> None:
@@ -94,7 +140,7 @@ def test_airflow_lists_the_hook(providers: ProvidersManager) -> None:
 
 def test_airflow_draws_the_form(providers: ProvidersManager) -> None:
     drawn = {widget.field_name for name, widget in providers.connection_form_widgets.items() if "yandex_vision" in name}
-    assert drawn == set(CONNECTION_TYPE["conn-fields"])
+    assert drawn == set(CONN_FIELDS)
     behaviour: Any = providers.field_behaviours["yandex_vision"]
     assert behaviour["relabeling"] == {"password": "API key", "host": "Base URL"}
     assert "password" not in behaviour["hidden_fields" if "hidden_fields" in behaviour else "hidden-fields"]
@@ -104,6 +150,7 @@ def test_discovery_is_cheap() -> None:
     """Airflow runs it in every process, so it imports nothing heavy."""
     code = (
         "from airflow_provider_yandex_vision.get_provider_info import get_provider_info; get_provider_info(); "
-        "import sys; print([name for name in ('airflow', 'requests', 'pybase64') if name in sys.modules])"
+        "import sys; heavy = ('airflow', 'requests', 'jwt', 'cryptography', 'pybase64'); "
+        "print([name for name in heavy if name in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

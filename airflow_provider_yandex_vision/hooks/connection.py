@@ -2,73 +2,52 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from urllib3.exceptions import LocationParseError
-from urllib3.util import parse_url
-
+from airflow_provider_yandex_vision.hooks.base_url import read_base_url
+from airflow_provider_yandex_vision.hooks.credentials import Mask, read_credentials
 from airflow_provider_yandex_vision.vision.client import DEFAULT_HOST
-from airflow_provider_yandex_vision.vision.credentials import ApiKey
+from airflow_provider_yandex_vision.vision.credentials import Credentials
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
-
-LOOPBACK = {"127.0.0.1", "[::1]", "localhost"}
+    from airflow_provider_yandex_vision.compat import Connection
 
 
 @dataclass(frozen=True)
 class VisionConnection:
     """Arguments of :class:`~airflow_provider_yandex_vision.vision.client.VisionClient`."""
 
-    credentials: ApiKey
+    credentials: Credentials
     host: str
     folder_id: str | None
     timeout: float
 
     @classmethod
-    def read(cls, connection: Connection) -> VisionConnection:
-        """:raises ConfigurationError: a field is invalid; names it and the connection."""
+    def read(cls, connection: Connection, mask: Mask) -> VisionConnection:
+        """
+        :param mask: masks a secret in logs; credentials call it whenever they get a new one.
+        :raises ConfigurationError: a field is invalid; names it and the connection.
+        """
         try:
             extra: Any = connection.extra_dejson
             if not isinstance(extra, dict):
                 raise ConfigurationError("extra is not a JSON object")
             return cls(
-                credentials=ApiKey((connection.password or "").strip()),
-                host=_base_url(connection),
+                credentials=read_credentials(connection.password, extra, mask),
+                host=read_base_url(
+                    connection.host or "",
+                    "host",
+                    DEFAULT_HOST,
+                    scheme=connection.schema or "https",
+                    port=connection.port,
+                ),
                 folder_id=str(extra.get("folder_id") or "").strip() or None,
                 timeout=_timeout(extra.get("timeout")),
             )
         except ConfigurationError as error:
             raise ConfigurationError(f"connection {connection.conn_id!r}: {error.message}") from None
-
-    @property
-    def sends_key_in_clear(self) -> bool:
-        url = parse_url(self.host)
-        return url.scheme == "http" and url.host not in LOOPBACK
-
-
-def _base_url(connection: Connection) -> str:
-    host = (connection.host or "").strip()
-    if not host:
-        return DEFAULT_HOST
-    scheme, _, address = host.rpartition("://")
-    if set("@?#") & set(address) or not host.isprintable():
-        raise ConfigurationError("host may have a scheme, a name, a port and a path, but nothing else")
-    if address.count(":") > 1 and "[" not in address:
-        address = f"[{address}]"  # Airflow drops the brackets of an IPv6 address when it reads a URI
-    try:
-        url = parse_url(f"{scheme or connection.schema or 'https'}://{address}")
-    except LocationParseError:
-        url = parse_url("")
-    if url.scheme not in ("http", "https") or not re.fullmatch(r"[\w.-]+|\[[\w.:%]+\]", url.host or ""):
-        raise ConfigurationError(f"host {host!r} is not a URL such as {DEFAULT_HOST}")
-    port = url.port or connection.port or None
-    if port and not 0 < port < 65536:
-        raise ConfigurationError(f"port must be from 1 to 65535, not {port}")
-    return url._replace(port=port, path=(url.path or "").rstrip("/")).url
 
 
 def _timeout(value: Any) -> float:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from functools import cached_property
-from importlib import import_module
 from typing import Any
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
-
+from airflow_provider_yandex_vision.compat import AirflowNotFoundException, BaseHook, mask_in_logs
 from airflow_provider_yandex_vision.get_provider_info import get_provider_info
+from airflow_provider_yandex_vision.hooks.base_url import is_unencrypted
 from airflow_provider_yandex_vision.hooks.connection import VisionConnection
 from airflow_provider_yandex_vision.search import defaults
 from airflow_provider_yandex_vision.search.prepare import prepare_image, result_of_error
@@ -60,17 +59,22 @@ class YandexVisionHook(BaseHook):
             connection = self.get_connection(self.yandex_vision_conn_id)
         except AirflowNotFoundException:
             raise errors.ConfigurationError(f"connection {self.yandex_vision_conn_id!r} does not exist") from None
-        if connection.password:
-            _mask_secret(connection.password.strip())
-        fields = VisionConnection.read(connection)
-        if fields.sends_key_in_clear:
-            self.log.warning("%s does not use https: the API key is sent unencrypted", fields.host)
+        fields = VisionConnection.read(connection, mask_in_logs)
+        if is_unencrypted(fields.host):
+            self.log.warning("%s does not use https: the credentials are sent unencrypted", fields.host)
+        try:
+            # Get an IAM token now: without one nothing else needs to start, and a token is best masked in this thread.
+            fields.credentials.authorization()
+        except errors.TransientError as error:
+            error.args = (f"connection {self.yandex_vision_conn_id!r}: {error.message}",)
+            raise
         return VisionClient(**vars(fields), connections=self.settings.max_concurrent_requests)
 
     def get_conn(self) -> VisionClient:
-        """The client; the first call looks up the connection and creates it.
+        """The client; the first call looks up the connection, and gets an IAM token if the connection needs one.
 
         :raises ConfigurationError: the connection does not exist, or a field of it is invalid.
+        :raises ServiceError: there is no IAM token.
         """
         return self._client
 
@@ -105,9 +109,14 @@ class YandexVisionHook(BaseHook):
         """Check that the service accepts the credentials, with a request that has no images and so costs nothing."""
         try:
             client = self.get_conn()
+        except Exception as error:
+            # The Test button's connection has a random id.
+            return False, errors.printable(str(error)).removeprefix(f"connection {self.yandex_vision_conn_id!r}: ")
+        try:
             client.check_access()
         except errors.AuthenticationError as error:
-            return False, f"The API key is wrong, deleted or disabled: {error}"
+            kind = client.credentials_kind
+            return False, f"{kind[:1].upper()}{kind[1:]} is wrong, deleted or disabled: {error}"
         except errors.PermissionDeniedError as error:
             return False, f"Permission denied: the service account needs the role ai.vision.user: {error}"
         except errors.UnavailableError as error:
@@ -116,7 +125,7 @@ class YandexVisionHook(BaseHook):
             return False, f"Unexpected reply: {error}"
         except Exception as error:
             return False, errors.printable(str(error))
-        return True, f"{client.host} accepts the API key"
+        return True, f"{client.host} accepts {client.credentials_kind}"
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
@@ -126,25 +135,20 @@ class YandexVisionHook(BaseHook):
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Extra fields of the connection form before Airflow 3.2, from the provider info."""
-        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
-        from wtforms import StringField
+        from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
+        from wtforms import BooleanField, PasswordField, StringField
 
-        return {
-            name: StringField(field["label"], description=field["description"], widget=BS3TextFieldWidget())
-            for name, field in CONNECTION_TYPE["conn-fields"].items()
-        }
+        def field(label: str, description: str, schema: dict[str, Any]) -> Any:
+            if "boolean" in schema["type"]:
+                return BooleanField(label, description=description)
+            if schema.get("format") == "password":
+                return PasswordField(label, description=description, widget=BS3PasswordFieldWidget())
+            return StringField(label, description=description, widget=BS3TextFieldWidget())
+
+        return {name: field(**definition) for name, definition in CONNECTION_TYPE["conn-fields"].items()}
 
     def _prepare(self, image: Image) -> PreparedImage | CopySearchResult:
         try:
             return prepare_image(image, self.get_conn(), self.settings)
         except errors.ImageError as error:
             return result_of_error(image, error, utc_now())
-
-
-def _mask_secret(secret: str) -> None:
-    """Airflow itself masks the passwords of some connections only. common.compat has the function only from 1.22 on."""
-    try:
-        module = import_module("airflow.sdk.log")
-    except ImportError:
-        module = import_module("airflow.utils.log.secrets_masker")
-    module.mask_secret(secret)

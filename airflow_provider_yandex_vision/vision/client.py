@@ -15,7 +15,7 @@ from airflow_provider_yandex_vision.vision import errors, wire
 from airflow_provider_yandex_vision.vision.models import CopySearchResult, PreparedImage, clean, utc_now
 
 if TYPE_CHECKING:
-    from airflow_provider_yandex_vision.vision.credentials import ApiKey
+    from airflow_provider_yandex_vision.vision.credentials import Credentials
     from airflow_provider_yandex_vision.vision.transport import Reply
 
 DEFAULT_HOST = "https://vision.api.cloud.yandex.net"
@@ -50,7 +50,7 @@ class VisionClient:
 
     def __init__(
         self,
-        credentials: ApiKey,
+        credentials: Credentials,
         *,
         host: str = DEFAULT_HOST,
         folder_id: str | None = None,
@@ -64,6 +64,7 @@ class VisionClient:
         from airflow_provider_yandex_vision.vision.transport import Transport
 
         self.host = host.rstrip("/")
+        self.credentials_kind = credentials.kind
         self._folder_id = folder_id
         self._now = now
         self._transport = Transport(credentials, self.host + PATH, (connect_timeout, timeout), connections, clock)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
 
 import pytest
 
@@ -21,3 +23,11 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
         monkeypatch.setenv("AIRFLOW_CONN_VISION", value)
 
     return connect
+
+
+def redact(text: str) -> str:
+    """The text as Airflow logs it."""
+    for module in ("sdk._shared.secrets_masker", "sdk.execution_time.secrets_masker", "utils.log.secrets_masker"):
+        with suppress(ImportError):
+            return str(import_module(f"airflow.{module}").redact(text))
+    raise ImportError("no secrets masker")

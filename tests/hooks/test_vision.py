@@ -8,11 +8,11 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import jwt
 import pytest
 from requests.exceptions import ConnectTimeout
 from requests_mock import Mocker
@@ -27,14 +27,15 @@ from airflow_provider_yandex_vision.vision.errors import (
     ThrottledError,
     UnavailableError,
 )
-from tests.hooks.conftest import CONN_ID, Connect
+from tests.hooks.conftest import CONN_ID, Connect, redact
+from tests.support.cloud import running_cloud
 from tests.support.hostile import FORGERY, forges
 from tests.support.loopback import reply, serving, tls_context
 from tests.support.pictures import image, images, png
-from tests.support.secrets import API_KEY
+from tests.support.secrets import API_KEY, authorized_key, shows_secret
 
 URL = "https://vision.api.cloud.yandex.net/vision/v1/batchAnalyze"
-IN_CLEAR = "the API key is sent unencrypted"
+IN_CLEAR = "the credentials are sent unencrypted"
 STRANGE = "Unexpected reply"
 
 
@@ -93,13 +94,31 @@ class TestConnection:
                     conn_id=conn_id, password=key, host=None, schema=None, port=None, extra_dejson={}
                 )
 
-        try:
-            redact = import_module("airflow.sdk.log").redact
-        except ImportError:
-            redact = import_module("airflow.utils.log.secrets_masker").redact
         assert redact(key) == key
         OtherSource(CONN_ID).get_conn()
         assert redact(f"Api-Key {key}!") == "Api-Key ***!"
+
+    def test_tokens_jwts_and_private_keys_are_masked_by_airflow(
+        self, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        encode: Any = jwt.encode
+        secrets = json.loads(authorized_key())["private_key"].splitlines()[2:-2]
+
+        def sign(*args: Any, **kwargs: Any) -> str:
+            signed: str = encode(*args, **kwargs)
+            secrets.append(signed)
+            return signed
+
+        monkeypatch.setattr(jwt, "encode", sign)
+        with running_cloud() as cloud:
+            secrets.append(cloud.token)
+            extra = {"service_account_json": authorized_key(), "iam_endpoint": cloud.url}
+            connect(host=cloud.url, password=None, extra=extra)
+            YandexVisionHook(CONN_ID).get_conn()
+        assert len(secrets) > 20
+        for secret in secrets:
+            assert shows_secret(secret)
+            assert not shows_secret(redact(f"before {secret} after"))
 
     def test_unencrypted_is_warned_about_once(
         self, connect: Connect, requests_mock: Mocker, capfd: pytest.CaptureFixture[str]
@@ -123,10 +142,11 @@ class TestConnection:
 
     def test_key_is_in_no_repr(self, hook: YandexVisionHook) -> None:
         client = hook.get_conn()
-        connection = VisionConnection.read(hook.get_connection(CONN_ID))
+        connection = VisionConnection.read(hook.get_connection(CONN_ID), mask=lambda secret: None)
         with closing(CopySearch(client, [], hook.settings)) as search:
             for holder in (hook, client, client._transport, connection, search):
                 assert API_KEY not in f"{holder} {holder!r} {vars(holder)}"
+            assert list(search) == []
 
     @pytest.mark.parametrize(
         "host", ["http://127.0.0.1:8080", "http://localhost", "http://[::1]:8080", "https://proxy.test"]
@@ -314,12 +334,15 @@ class TestTestConnection:
     @pytest.mark.parametrize(
         ("fields", "message"),
         [
-            ({"password": ""}, "connection 'vision': the API key is missing: put it into the password field"),
-            ({"password": f"{API_KEY}\n{API_KEY}"}, "connection 'vision': the API key contains invalid characters"),
-            ({"host": "two words"}, "connection 'vision': host 'two words' is not a URL"),
+            ({"password": ""}, "no credentials: put an API key into the password field"),
+            ({"password": f"{API_KEY}\n{API_KEY}"}, "the API key contains invalid characters"),
+            ({"host": "two words"}, "host 'two words' is not a URL"),
         ],
     )
-    def test_says_which_field_is_invalid(self, connect: Connect, fields: dict[str, str], message: str) -> None:
+    def test_names_the_invalid_field_but_not_the_connection(
+        self, connect: Connect, fields: dict[str, str], message: str
+    ) -> None:
+        """The Test button's connection has a random id."""
         connect(**fields)
         ok, said = YandexVisionHook(CONN_ID).test_connection()
         assert not ok

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,7 +74,7 @@ class ConnectionsPage:
 
     def add(self, conn_id: str, conn_type: str) -> None:
         self._find("//button[normalize-space()='Add Connection']").click()
-        self.field("Connection ID").send_keys(conn_id)
+        self.paste("Connection ID", conn_id)
         self.field("Connection Type").send_keys(conn_type)
         self._find(f"//*[@role='option'][normalize-space()='{conn_type}']")
         self.field("Connection Type").send_keys(Keys.ENTER)
@@ -92,6 +93,19 @@ class ConnectionsPage:
 
     def field(self, label: str) -> WebElement:
         return self._find(f"{_labelled(label)}//*[self::input or self::textarea]")
+
+    def paste(self, label: str, text: str) -> None:
+        """Of a long text that is typed, a busy page loses letters; what is pasted while it unfolds, it loses whole."""
+        field = self.field(label)
+        deadline = time.monotonic() + PATIENCE
+        while field.get_property("value") != text and time.monotonic() < deadline:
+            field.click()
+            self.browser.execute_cdp_cmd("Input.insertText", {"text": text})
+            time.sleep(0.1)
+
+    def switch(self, label: str) -> None:
+        """Turn on what is off."""
+        self._find(f"{_labelled(label)}//*[@data-scope='switch'][@data-part='control']").click()
 
     def help(self, label: str) -> str:
         return self._find(f"{_labelled(label)}//*[@data-part='helper-text']").text

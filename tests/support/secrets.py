@@ -1,55 +1,106 @@
-"""The one API key that tests use, and a watch on the places where it could leak, see ``conftest.py``."""
+"""The secrets that tests use, and a watch on the places where they could leak, see ``conftest.py``."""
 
 from __future__ import annotations
 
 import base64
 import copy
+import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import cache, wraps
 from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from airflow_provider_yandex_vision.vision.errors import YandexVisionError
 
 API_KEY = "AQVN-not-a-real-key-0123456789abcdef"
+IAM_TOKEN = "t1.not-a-real-token-0123456789abcdef"
+"""Every IAM token starts with it."""
+
+KEY_ID = "aje-key"
+ACCOUNT = "aje-account"
+PREAMBLE = "PLEASE DO NOT REMOVE THIS LINE! Yandex.Cloud SA Key ID <aje-key>\n"
 
 OPERATOR = ("airflow_provider_yandex_vision.operators.copy_search", "YandexVisionCopySearchOperator")
 
 MAX_FILES, MAX_FILE_BYTES = 200, 1 << 20
 
 
-def _in_base64(before: int) -> bytes:
-    """The key in base64, after so many other bytes."""
-    encoded = base64.b64encode(bytes(before) + API_KEY.encode())
-    return encoded[-(-before * 4 // 3) : (before + len(API_KEY)) * 4 // 3]
+@cache
+def private_key() -> rsa.RSAPrivateKey:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    SHAPES.extend(line.encode() for line in to_pem(key).splitlines() if len(line) == 64)
+    return key
 
 
-SHAPES = (API_KEY.encode(), *map(_in_base64, range(3)))
+def to_pem(key: Any) -> str:
+    encryption = serialization.NoEncryption()
+    return str(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption).decode("ascii")
+    )
 
 
-def shows_key(text: str | bytes) -> bool:
-    """Whether the text contains the key: as it is, in base64 or quoted for a URL."""
+def authorized_key(**changes: object) -> str:
+    """An authorized key as the vendor's CLI writes it.
+
+    :param changes: other values of fields.
+    """
+    fields = {
+        "id": KEY_ID,
+        "service_account_id": ACCOUNT,
+        "created_at": "2026-01-01T12:00:00.123456789Z",
+        "key_algorithm": "RSA_2048",
+        "private_key": PREAMBLE + to_pem(private_key()),
+    }
+    return json.dumps({**fields, **changes}, indent=3)
+
+
+def _in_base64(secret: str, before: int) -> bytes:
+    """The secret in base64, after so many other bytes."""
+    encoded = base64.b64encode(bytes(before) + secret.encode())
+    return encoded[-(-before * 4 // 3) : (before + len(secret)) * 4 // 3]
+
+
+SHAPES = [
+    shape
+    for secret in (API_KEY, IAM_TOKEN)
+    for shape in (secret.encode(), *(_in_base64(secret, before) for before in range(3)))
+]
+
+
+def shows_secret(text: str | bytes) -> bool:
+    """Whether the text contains the API key, an IAM token, a line of the private key or a JWT signed with it.
+
+    As they are, quoted for a URL, or in base64.
+    """
     raw = text.encode(errors="surrogatepass") if isinstance(text, str) else text
     plain = unquote_to_bytes(raw)
-    return any(shape in raw or shape in plain for shape in SHAPES)
+    return any(shape in raw or shape in plain for shape in SHAPES) or _shows_jwt(raw)
+
+
+def _shows_jwt(raw: bytes) -> bool:
+    heads = re.findall(rb"(eyJ[\w-]+)\.eyJ[\w-]+\.[\w-]+", raw)
+    return any(b"PS256" in base64.urlsafe_b64decode(head[: len(head) // 4 * 4]) for head in heads)
 
 
 class Watch:
-    """Collects in ``leaks`` where the key shows up."""
+    """Collects in ``leaks`` where a secret shows up."""
 
     def __init__(self) -> None:
         self.leaks: list[str] = []
 
     def look(self, where: str, *texts: str | bytes) -> None:
-        if any(map(shows_key, texts)):
+        if any(map(shows_secret, texts)):
             self.leaks.append(where)
 
     def look_into_files(self, folders: Iterable[Path]) -> None:
