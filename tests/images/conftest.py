@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from moto.backends import get_backend
 from moto.server import ThreadedMotoServer
 
+from airflow_provider_yandex_vision.images.storage import Storages
 from airflow_provider_yandex_vision.search.prepare import prepare_image
 from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.vision import Image, PreparedImage
@@ -21,10 +23,11 @@ ROOT = f"s3://storage@{BUCKET}"
 
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port)
     server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
+    yield f"http://127.0.0.1:{port}"
     server.stop()
 
 
@@ -51,6 +54,11 @@ def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         for entry in page.get("Contents", ()):
             client.delete_object(Bucket=BUCKET, Key=entry["Key"])
     client.delete_bucket(Bucket=BUCKET)
+
+
+def filesystem() -> Any:
+    """The server, as the code under test opens it."""
+    return Storages().filesystem("s3", "storage")
 
 
 def put(s3: Any, *keys: str) -> None:

@@ -11,10 +11,10 @@ import fsspec
 import pytest
 
 from airflow_provider_yandex_vision.images.files import File, files_below, files_matching, read_file
-from airflow_provider_yandex_vision.images.urls import Location
+from airflow_provider_yandex_vision.images.urls import list_images
 from airflow_provider_yandex_vision.vision import Content
 from airflow_provider_yandex_vision.vision.errors import ImageUnreadableError
-from tests.images.conftest import BUCKET, ROOT, delete_all, put, put_many
+from tests.images.conftest import BUCKET, ROOT, delete_all, filesystem, put, put_many
 
 KEYS = ["a.jpg", "b.png", "year/a.jpg", "year/1/b.jpg", "year/1/deep/c.jpg", "year/2/b.JPG", "yearly/b.jpg", "year/1/"]
 
@@ -22,7 +22,7 @@ KEYS = ["a.jpg", "b.png", "year/a.jpg", "year/1/b.jpg", "year/1/deep/c.jpg", "ye
 @pytest.fixture
 def fs(s3: Any) -> Any:
     put(s3, *KEYS)
-    return Location.open(f"{ROOT}/").fs
+    return filesystem()
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_only_stars_are_wildcards(s3: Any, tmp_path: Path, store: str, pattern: 
         (tmp_path / odd).parent.mkdir(exist_ok=True)
         (tmp_path / odd).touch()
     root = ROOT if store == "s3" else f"file://{tmp_path}"
-    (image,) = Location.open(f"{root}/{pattern}").list()
+    (image,) = list_images(f"{root}/{pattern}")
     assert image.uri.endswith(f"/{name}")
 
 
@@ -83,7 +83,7 @@ def listing_pages(caplog: pytest.LogCaptureFixture) -> int:
 
 def test_s3_listing_pages_are_fetched_on_demand(many: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "werkzeug")
-    files = files_below(Location.open(f"s3://storage@{many}/").fs, many)
+    files = files_below(filesystem(), many)
     pages = []
     for count in (1, 999, 1, 1499):
         caplog.clear()
@@ -94,7 +94,7 @@ def test_s3_listing_pages_are_fetched_on_demand(many: str, caplog: pytest.LogCap
 
 def test_glob_does_not_list_deeper_levels(many: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "werkzeug")
-    assert list(files_matching(Location.open(f"s3://storage@{many}/").fs, f"{BUCKET}/*.jpg")) == []
+    assert list(files_matching(filesystem(), f"{BUCKET}/*.jpg")) == []
     assert listing_pages(caplog) == 1
 
 

@@ -1,17 +1,18 @@
-"""Against a real S3 server (moto's), through an Airflow connection and ObjectStoragePath."""
+"""Against a real S3 server (moto's), through an Airflow connection."""
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-from airflow_provider_yandex_vision.images.urls import Location, list_images
+from airflow_provider_yandex_vision.images import storage
+from airflow_provider_yandex_vision.images.urls import list_images
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ImageUnreadableError
-from tests.images.conftest import BUCKET, ROOT, delete_all, prepare, put, put_many
+from tests.images.conftest import BUCKET, ROOT, delete_all, filesystem, prepare, put, put_many
 from tests.support.hostile import FORGERY, forges, texts_of
 from tests.support.pictures import png
 
@@ -84,7 +85,7 @@ def test_second_listing_in_one_process_sees_new_objects(s3: Any) -> None:
 
 def test_listing_ignores_what_the_process_has_cached(s3: Any) -> None:
     put(s3, "n/a.jpg")
-    Location.open(f"{ROOT}/").fs.ls(f"{BUCKET}/n")
+    filesystem().ls(f"{BUCKET}/n")
     s3.put_object(Bucket=BUCKET, Key="n/a.jpg", Body=b"new")
     (image,) = list_images(f"{ROOT}/n/a.jpg")
     assert image.size == 3
@@ -113,8 +114,12 @@ def test_nested_lists_mix_urls_of_all_kinds_without_repeats(s3: Any) -> None:
 
 
 def test_object_storage_paths_are_urls_too(tmp_path: Path) -> None:
+    if importlib.util.find_spec("airflow.sdk"):
+        path_class = importlib.import_module("airflow.sdk").ObjectStoragePath
+    else:
+        path_class = importlib.import_module("airflow.io.path").ObjectStoragePath
     (tmp_path / "a.jpg").touch()
-    path = ObjectStoragePath(f"file://{tmp_path}/a.jpg")
+    path = path_class(f"file://{tmp_path}/a.jpg")
     assert [image.uri for image in list_images([path])] == [f"file://{tmp_path}/a.jpg"]
 
 
@@ -122,7 +127,7 @@ def test_missing_object_of_a_list_costs_only_itself(s3: Any) -> None:
     put(s3, "l/a.jpg")
     present, missing = list_images([f"{ROOT}/l/a.jpg", f"{ROOT}/l/typo.jpg"])
     assert prepare(present).etag
-    with pytest.raises(ImageUnreadableError, match="gone"):
+    with pytest.raises(ImageUnreadableError, match="does not exist"):
         prepare(missing)
 
 
@@ -162,11 +167,45 @@ def test_missing_connection_is_an_error_that_names_it(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scheme", "hint"), [("abfs", "not installed$"), ("gs", r"airflow-provider-yandex-vision\[google\]")]
+    ("scheme", "extra"),
+    [("gs", "google"), ("gcs", "google"), ("az", "azure"), ("abfs", "azure"), ("abfss", "azure"), ("adl", "azure")],
 )
-def test_missing_backend_is_an_error_that_names_the_extra(scheme: str, hint: str) -> None:
-    with pytest.raises(ConfigurationError, match=hint):
+def test_missing_backend_is_an_error_that_names_the_extra(scheme: str, extra: str) -> None:
+    hint = f"the backend for {scheme}:// URLs is not installed: pip install 'airflow-provider-yandex-vision[{extra}]'"
+    with pytest.raises(ConfigurationError) as caught:
         list_images(f"{scheme}://bucket/a.jpg")
+    assert str(caught.value) == hint
+
+
+@pytest.mark.usefixtures("s3")
+def test_missing_library_of_a_backend_is_named_by_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "find_spec", lambda name: None)
+    monkeypatch.setattr(storage, "attach", broken_store(ImportError("Airflow FS S3 protocol requires s3fs")))
+    with pytest.raises(ConfigurationError, match=r"s3:// URLs is not installed: .*\[amazon\]"):
+        list_images(f"{ROOT}/a.jpg")
+
+
+def broken_store(error: Exception) -> Any:
+    class Store:
+        @property
+        def fs(self) -> Any:
+            raise error
+
+    return lambda protocol, conn_id: Store()
+
+
+@pytest.mark.usefixtures("s3")
+@pytest.mark.parametrize("error", [ImportError("cannot import name 'x' from 'botocore'"), ValueError("no such signer")])
+def test_installed_backend_that_fails_tells_its_own_reason(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "attach", broken_store(error))
+    with pytest.raises(ConfigurationError) as caught:
+        list_images(f"{ROOT}/a.jpg")
+    assert str(caught.value) == f"cannot open s3:// URLs: {type(error).__name__}: {error}"
+
+
+def test_scheme_that_no_provider_opens_is_an_error() -> None:
+    with pytest.raises(ConfigurationError, match=r"^no installed Airflow provider opens gopher:// URLs$"):
+        list_images("gopher://bucket/a.jpg")
 
 
 def test_listing_needs_no_request_per_object(s3: Any, caplog: pytest.LogCaptureFixture) -> None:
