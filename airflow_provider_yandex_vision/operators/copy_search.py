@@ -7,8 +7,7 @@ from dataclasses import fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, Context
-
+from airflow_provider_yandex_vision.compat import AirflowFailException, BaseOperator, Context
 from airflow_provider_yandex_vision.search import defaults
 
 if TYPE_CHECKING:
@@ -30,9 +29,18 @@ class YandexVisionCopySearchOperator(BaseOperator):
     that earlier attempts finished. Wrong parameters or connections fail the task before anything is billed, and
     without retries. The task returns a summary: counts and, without ``table``, the ``results``.
 
-    :param images: URL of an image, a directory or a glob (``*``, ``**``), a list of these, or another task's output, on
-        any storage that ObjectStoragePath opens: ``s3://conn@bucket/catalog/*.jpg``. A directory stands for its JPEG
-        and PNG files; in a list, its URL must end with a slash. (templated)
+    :param images: URL of an image, a directory or a glob (``*``, ``**``), a list of these, or another task's output:
+        ``s3://conn@bucket/catalog/*.jpg``, ``file:///data/``, ``https://example.com/a.jpg``, or any storage that
+        Airflow can attach.
+
+        - A directory stands for its JPEG and PNG files; in a list, its URL must end with a slash. What it holds
+          besides is counted in the summary as ``ignored``.
+        - ``{"s3://bucket/": keys}`` takes keys as another task lists them. Keys alone (``catalog/a.jpg``) are in the
+          bucket that ``object_storage_conn_id`` names in its extra, ``service_config.s3.bucket_name``.
+        - ``*`` is a wildcard everywhere, but not in the keys of ``{"s3://bucket/": keys}``.
+        - On the web, each image is named. Only public addresses are read, and those in the networks that Airflow's
+          configuration allows: section ``yandex_vision``, option ``allowed_networks``.
+        - An empty list skips the task. An empty directory, and a glob that matches nothing, fail it. (templated)
     :param table: write one row per image to this table, and one per page that shows a copy to ``<table>_matches``.
         None returns the results through XCom. (templated)
     :param sql_conn_id: connection of the database with ``table``. (templated)
@@ -45,13 +53,15 @@ class YandexVisionCopySearchOperator(BaseOperator):
     :param shard: number of this task among ``shards``, from 0. Each image belongs to one shard, by the hash of its URI:
         ``.partial(…, shards=8).expand(shard=list(range(8)))``. (templated)
     :param shards: number of tasks that share the images, the rate and the concurrency. (templated)
-    :param fail_on_partial_error: fail the task if any image ``failed``. It always fails if all of them did.
+    :param max_failed_share: fail the task if a larger share of the images searched ended ``failed``, not counting
+        ``rejected`` ones; 0 tolerates none.
     :param requests_per_second: of all shards together; reduced automatically while the service throttles.
     :param max_concurrent_requests: requests in flight, of all shards together.
     :param max_image_bytes: reject larger files without sending them.
     :param max_request_bytes: size of one request's body.
     :param convert_images: convert images that the service does not accept to JPEG, and scale down those that are too
-        large, instead of rejecting them; needs the extra ``pillow``.
+        large, instead of rejecting them; needs the extra ``pillow``. A directory then stands for its WebP, TIFF, BMP
+        and GIF files as well.
     :param max_xcom_images: without ``table``, fail before anything is sent if there are more images than this.
     :param yandex_vision_conn_id: connection of type ``yandex_vision``. (templated)
     :param object_storage_conn_id: connection for image URLs that do not name one. (templated)
@@ -80,7 +90,7 @@ class YandexVisionCopySearchOperator(BaseOperator):
         plan_only: bool = False,
         shard: int | str = 0,
         shards: int | str = 1,
-        fail_on_partial_error: bool = False,
+        max_failed_share: float = 0.1,
         requests_per_second: float = defaults.REQUESTS_PER_SECOND,
         max_concurrent_requests: int = defaults.MAX_CONCURRENT_REQUESTS,
         max_image_bytes: int = defaults.MAX_IMAGE_BYTES,
@@ -101,7 +111,7 @@ class YandexVisionCopySearchOperator(BaseOperator):
         self.plan_only = plan_only
         self.shard = shard
         self.shards = shards
-        self.fail_on_partial_error = fail_on_partial_error
+        self.max_failed_share = max_failed_share
         self.requests_per_second = requests_per_second
         self.max_concurrent_requests = max_concurrent_requests
         self.max_image_bytes = max_image_bytes
@@ -125,16 +135,16 @@ class YandexVisionCopySearchOperator(BaseOperator):
             self._run = self._new_run(context)
             summary = self._run.run()
         except ConfigurationError as error:
-            raise AirflowFailException(str(error)) from error
+            raise AirflowFailException(str(error)) from None
         except AccessError as error:
             denied = f"access denied for connection {self.yandex_vision_conn_id!r}"
-            raise AirflowFailException(f"{denied}: check its API key, role, folder and host: {error}") from error
+            raise AirflowFailException(f"{denied}: check its credentials, role, folder and host: {error}") from None
         if self.plan_only:
             return summary
         counts = {name: value for name, value in summary.items() if name != "results"}  # these quote the web
         for outlet in self.outlets or ():
             context["outlet_events"][outlet].extra = counts
-        check_failed(summary, tolerate=not self.fail_on_partial_error)
+        check_failed(summary, self.max_failed_share)
         return summary
 
     def on_kill(self) -> None:

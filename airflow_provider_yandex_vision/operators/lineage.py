@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseHook
-
+from airflow_provider_yandex_vision.compat import BaseHook
+from airflow_provider_yandex_vision.images.storage import Storages
 from airflow_provider_yandex_vision.images.urls import Location, urls_of
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ def lineage(images: Any, conn_id: str | None, table: str | None, sql_conn_id: st
     from airflow.providers.common.compat.openlineage.facet import Dataset
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    prefixes = dict.fromkeys(_prefix(Location.open(url, conn_id)) for url in urls_of(images))
+    storages = Storages(conn_id)
+    prefixes = dict.fromkeys(_prefix(Location.open(url, storages)) for url in urls_of(images))
     outputs = []
     if table and sql_conn_id:
         namespace, database = _database(sql_conn_id)
@@ -27,7 +28,7 @@ def lineage(images: Any, conn_id: str | None, table: str | None, sql_conn_id: st
 
 def _prefix(location: Location) -> tuple[str, str]:
     """Namespace and name by OpenLineage's naming rules: ``s3://bucket`` and a key, or ``file`` and a path."""
-    path = location.path.partition("*")[0]
+    path = location.path.partition("*")[0] if location.is_glob else location.path
     if location.protocol == "file":
         return "file", path
     bucket, _, key = path.partition("/")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import Context
 from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 
+from airflow_provider_yandex_vision.compat import Context
 from airflow_provider_yandex_vision.vision.errors import AccessError, ConfigurationError, ServiceError
 
 

@@ -14,15 +14,18 @@ from functools import partial
 from itertools import chain, islice
 from typing import Any
 
+from airflow_provider_yandex_vision.compat import AirflowSkipException
 from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
 from airflow_provider_yandex_vision.images.convert import require_pillow, to_accepted
-from airflow_provider_yandex_vision.images.urls import list_images
-from airflow_provider_yandex_vision.operators.summary import count_metrics, summary_of
+from airflow_provider_yandex_vision.images.ignored import Ignored
+from airflow_provider_yandex_vision.images.urls import Url, list_images, urls_of
+from airflow_provider_yandex_vision.operators.summary import Problems, count_metrics, log_summary, summary_of
 from airflow_provider_yandex_vision.results.database import sql_engine
 from airflow_provider_yandex_vision.results.due import DueImages
 from airflow_provider_yandex_vision.results.rows import TaskKey
 from airflow_provider_yandex_vision.results.table import ResultTable
 from airflow_provider_yandex_vision.search import defaults
+from airflow_provider_yandex_vision.search.progress import Counts
 from airflow_provider_yandex_vision.search.search import CopySearch
 from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.vision import VisionClient
@@ -99,19 +102,22 @@ class CopySearchRun:
         self._parameters = parameters
         self.settings = settings or parameters.settings
         self._task = task
+        self._ignored = Ignored()
         self._search: CopySearch | None = None
         self._stopped = False
 
     def run(self) -> dict[str, Any]:
-        """:return: the summary."""
+        """:return: the summary.
+
+        :raises AirflowSkipException: ``images`` is an empty list; nothing was opened.
+        """
+        urls = urls_of(self._parameters.images)
+        if not urls:
+            raise AirflowSkipException("images is an empty list: there is nothing to search")
         with ExitStack() as resources:
-            log.info("::group::Connections, table and listing")  # lines that Airflow's log viewer can fold
-            try:
-                client = resources.enter_context(closing(self._connect()))
-                table = self._open_table(resources)
-                due = self._due(table)
-            finally:
-                log.info("::endgroup::")
+            client = resources.enter_context(closing(self._connect()))
+            table = self._open_table(resources)
+            due = self._due(urls, table)
             if self._parameters.plan_only:
                 return self._plan(due, client.max_images_per_request)
             return self._search_due(client, due, table)
@@ -136,9 +142,16 @@ class CopySearchRun:
         table.prepare(create=self._parameters.create_table)
         return table
 
-    def _due(self, table: ResultTable | None) -> DueImages:
+    def _due(self, urls: list[Url], table: ResultTable | None) -> DueImages:
         parameters = self._parameters
-        images = self._of_shard(list_images(parameters.images, parameters.object_storage_conn_id))
+        listed = list_images(
+            urls,
+            parameters.object_storage_conn_id,
+            convert=parameters.convert_images,
+            max_image_bytes=parameters.max_image_bytes,
+            ignored=self._ignored,
+        )
+        images = self._of_shard(listed)
         if table is None and not parameters.plan_only:
             images = self._few_enough_for_xcom(images)
         return DueImages(images, table, recheck_after=parameters.recheck_after, max_images=parameters.max_images)
@@ -169,20 +182,19 @@ class CopySearchRun:
         seconds = requests / self.settings.requests_per_second
         duration = timedelta(seconds=round(seconds))
         log.info("Plan: %d of %d images in %d requests, %s; nothing sent", to_search, due.listed, requests, duration)
+        summary = summary_of(Counts(requests=requests), due, self._parameters.table, seconds, planned=to_search)
         return {
-            "images": due.listed,
-            "skipped": due.skipped,
-            "to_search": to_search,
-            "requests": requests,
-            "seconds": seconds,
-            "partial": due.left_over > 0,
-            "table": self._parameters.table,
+            **summary,
+            "ignored": self._ignored.count,
+            "new_matches": 0,
+            **({} if self._parameters.table else {"results": []}),
         }
 
     def _search_due(self, client: VisionClient, due: DueImages, table: ResultTable | None) -> dict[str, Any]:
         started = time.monotonic()
         known = partial(table.known, recheck_after=self._parameters.recheck_after) if table else None
         results: list[CopySearchResult] = []
+        problems = Problems()
         store = table.write if table else results.extend
         with closing(CopySearch(client, due, self.settings, known=known)) as search:
             self._search = search
@@ -191,11 +203,13 @@ class CopySearchRun:
                 # A full batch may leave part of a reply, which is paid for as well.
                 for batch in search.batches(max_results=MAX_UNCOMMITTED_RESULTS - client.max_images_per_request):
                     store(batch)
+                    problems.note(batch)
             finally:
                 count_metrics(search.counts)
         summary = summary_of(search.counts, due, self._parameters.table, time.monotonic() - started)
+        summary["ignored"] = self._ignored.count
         summary["new_matches"] = table.new_matches() if table else search.counts.matches
-        log.info("Summary: %s", summary)
+        log_summary(summary, problems)
         return summary if table else {**summary, "results": [result.to_dict() for result in results]}
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import count, islice
 from traceback import clear_frames
 from typing import Any, TypeVar
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 from sqlalchemy.engine import Connection, Engine, Row
 from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
 from sqlalchemy.sql import Select
 
+from airflow_provider_yandex_vision.compat import AirflowException, AirflowNotFoundException, BaseHook
 from airflow_provider_yandex_vision.search.pacing import Backoff, Random, Sleep
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, DatabaseError, YandexVisionError, printable
 
@@ -21,13 +21,16 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS = 9
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 14.5
-"""Seconds. The eight pauses between the attempts add up to at most 59 s."""
+PATIENCE = 60.0
+"""Seconds to wait, all pauses together, for a transient error to pass."""
+SHORTEST_PAUSE, FIRST_PAUSE, LONGEST_PAUSE = 0.1, 0.5, 10.0
 
 SQLITE_LOCK_SECONDS = 30
 SQLITE_CACHED_STATEMENTS = 16
 """Python's default of 128 costs 10 MB: a query for a list of keys is a new statement for every length of the list."""
+
+EXTRAS = {"postgres": "postgres", "mysql": "mysql", "sqlite": "sqlite"}
+"""Extras that install the provider of a connection type."""
 
 KEYS_PER_QUERY = 900
 """Older SQLite allows 999 parameters per statement, Oracle 1,000 values per IN."""
@@ -75,8 +78,8 @@ class Database:
         :param permanent: error to raise if a retry cannot help.
         :raises DatabaseError: a transient error persisted for a minute.
         """
-        attempt = 1
-        while True:
+        left = PATIENCE
+        for attempt in count(1):
             try:
                 with self._engine.begin() as connection:
                     return work(connection)
@@ -85,16 +88,19 @@ class Database:
                 # Not chained: the driver's error may quote a row.
                 if not is_transient(error):
                     raise permanent(message) from None
-                if attempt == ATTEMPTS:
-                    raise DatabaseError(f"{message}; gave up after {attempt} attempts") from None
+                if left <= 0:
+                    raise DatabaseError(f"{message}; gave up after {attempt} attempts and {PATIENCE:.0f} s") from None
+                # Losing a race for a row or a table is business as usual.
+                level = logging.DEBUG if _is_duplicate(error) else logging.WARNING
             except BaseException as error:
                 # An interrupted statement holds SQLite's lock as long as the frames that refer to it.
                 clear_frames(error.__traceback__)
                 raise
-            seconds = self._backoff.delay(attempt)
-            log.warning("%s; retrying in %.1f s", printable(message), seconds)
+            seconds = min(max(self._backoff.delay(attempt), SHORTEST_PAUSE), left)
+            log.log(level, "%s; retrying in %.1f s, for %.0f s more", printable(message), seconds, left)
             self._sleep(seconds)
-            attempt += 1
+            left -= seconds
+        raise AssertionError("count() does not end")
 
     def fetch(self, query: Select[Any]) -> Sequence[Row[Any]]:
         return self.transact("read", lambda connection: connection.execute(query).fetchall())
@@ -132,11 +138,15 @@ def sql_engine(sql_conn_id: str) -> Engine:
     """:raises ConfigurationError: the connection does not exist, or is not an SQL database."""
     try:
         connection: Any = BaseHook.get_connection(sql_conn_id)
-        hook = connection.get_hook()
     except AirflowNotFoundException:
         raise ConfigurationError(f"connection {sql_conn_id!r} does not exist (sql_conn_id)") from None
-    except ImportError as error:
-        raise ConfigurationError(f"the provider for connection {sql_conn_id!r} is not installed: {error}") from error
+    kind = connection.conn_type
+    try:
+        hook = connection.get_hook()
+    except (ImportError, AirflowException) as error:
+        # Without the provider, Airflow does not know the type of the connection.
+        extra = f": pip install 'airflow-provider-yandex-vision[{EXTRAS[kind]}]'" if kind in EXTRAS else f": {error}"
+        raise ConfigurationError(f"the provider for connection {sql_conn_id!r} is not installed{extra}") from error
     if not hasattr(hook, "get_sqlalchemy_engine"):
         raise ConfigurationError(f"connection {sql_conn_id!r} is not an SQL database")
     options: dict[str, Any] = {"pool_pre_ping": True}

@@ -9,6 +9,7 @@ from logging import getLogger
 
 from airflow_provider_yandex_vision.results.database import chunks
 from airflow_provider_yandex_vision.results.table import Now, ResultTable, SearchedImage
+from airflow_provider_yandex_vision.search.progress import Counts
 from airflow_provider_yandex_vision.vision.models import Image, utc_now
 
 log = getLogger(__name__)
@@ -23,6 +24,9 @@ class DueImages:
 
     With ``max_images``, images never searched come first, then those searched the longest ago. Images finished
     by earlier attempts of the task count against it.
+
+    ``earlier`` counts the images that earlier attempts of the task have finished, ``finished`` those of other tasks of
+    the run.
 
     :param images: each URI at most once.
     :param table: earlier results; if None, no image is skipped.
@@ -41,10 +45,11 @@ class DueImages:
     ) -> None:
         self._images = images
         self._table = table
-        self._this_run = table and (table.task.dag_id, table.task.run_id)
+        self._task = table and table.task
         self._max_images = max_images
         self._fresh_since = None if recheck_after is None else now() - recheck_after
         self.listed = 0
+        self.earlier = Counts()
         self.finished = 0
         self.unchanged = 0
         self.left_over = 0
@@ -62,8 +67,9 @@ class DueImages:
         else:
             yield from (image for image, _ in self._due())
         log.info(
-            "Listed %s images: skipped %s finished in this run and %s unchanged; left %s over max_images",
-            *(f"{count:,}" for count in (self.listed, self.finished, self.unchanged, self.left_over)),
+            "Listed %s images: %s finished by earlier attempts, %s by other tasks of this run, %s unchanged, "
+            "%s over max_images",
+            *(f"{n:,}" for n in (self.listed, self.earlier.images, self.finished, self.unchanged, self.left_over)),
         )
 
     def _due(self) -> Iterator[tuple[Image, SearchedImage | None]]:
@@ -75,15 +81,21 @@ class DueImages:
                 if searched is None or searched.status == "failed":
                     yield image, None
                 elif self._is_finished(image, searched):
-                    self.finished += 1
+                    self._count_finished(searched)
                 elif self._is_unchanged(image, searched):
                     self.unchanged += 1
                 else:
                     yield image, searched
 
     def _is_finished(self, image: Image, searched: SearchedImage) -> bool:
-        of_this_run = (searched.dag_id, searched.run_id) == self._this_run
-        return of_this_run and (searched.status != "rejected" or searched.etag == image.etag)
+        of_this_run = self._task and (searched.dag_id, searched.run_id) == (self._task.dag_id, self._task.run_id)
+        return bool(of_this_run) and (searched.status != "rejected" or searched.etag == image.etag)
+
+    def _count_finished(self, searched: SearchedImage) -> None:
+        if self._task and (searched.task_id, searched.map_index) == (self._task.task_id, self._task.map_index):
+            self.earlier.add(searched.status, searched.copy_count, searched.match_count)
+        else:
+            self.finished += 1
 
     def _is_unchanged(self, image: Image, searched: SearchedImage) -> bool:
         is_fresh = self._fresh_since is not None and searched.searched_at > self._fresh_since

@@ -31,10 +31,14 @@ class SearchedImage(NamedTuple):
     """What the table knows about an image searched before."""
 
     status: Status
+    copy_count: int | None
+    match_count: int | None
     etag: str | None
     searched_at: datetime
     dag_id: str
     run_id: str
+    task_id: str
+    map_index: int
 
 
 class ResultTable:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from airflow_provider_yandex_vision.search.pacing import Clock, Pacer
-from airflow_provider_yandex_vision.vision.models import CopySearchResult, utc_now
+from airflow_provider_yandex_vision.vision.models import Status, utc_now
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +34,11 @@ class Counts:
     def images(self) -> int:
         return self.found + self.none + self.rejected + self.failed
 
-    def add_result(self, result: CopySearchResult) -> None:
-        setattr(self, result.status, getattr(self, result.status) + 1)
-        self.copies += result.copy_count or 0
-        self.matches += len(result.matches)
+    def add(self, status: Status, copies: int | None, matches: int | None) -> None:
+        """Count an image with so many copies and matches."""
+        setattr(self, status, getattr(self, status) + 1)
+        self.copies += copies or 0
+        self.matches += matches or 0
 
 
 class Progress:

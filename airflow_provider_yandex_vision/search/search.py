@@ -236,5 +236,5 @@ class CopySearch:
     def _pop_ready(self) -> CopySearchResult:
         result = self._ready.popleft()
         self._reading.held.images -= 1
-        self.counts.add_result(result)
+        self.counts.add(result.status, result.copy_count, len(result.matches))
         return result

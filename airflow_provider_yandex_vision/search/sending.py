@@ -104,7 +104,9 @@ class Sending:
             return []
         self._counts.requests += 1
         self._counts.throttles += sent.throttled
-        self._counts.bytes_sent += sum(len(image.part) for image in sent.batch)
+        if not isinstance(error, errors.ServiceError) or error.http_status is not None:
+            # Without a reply, nobody knows how much was sent.
+            self._counts.bytes_sent += sum(len(image.part) for image in sent.batch)
         if error is None:
             return self._take_results(sent)
         if self._stop.stopping:

@@ -37,6 +37,18 @@ def context(run_id: str = "run 1", **more: object) -> Any:
     return {"ti": SimpleNamespace(dag_id="dag", run_id=run_id, task_id="search", map_index=-1), **more}
 
 
+class OutletEvents:
+    """The events of one outlet. A dictionary would need assets that can be hashed, as they cannot on 3.0 and 3.1."""
+
+    def __init__(self, outlet: object, event: SimpleNamespace) -> None:
+        self._outlet = outlet
+        self._event = event
+
+    def __getitem__(self, outlet: object) -> SimpleNamespace:
+        assert outlet is self._outlet
+        return self._event
+
+
 def search(images: object, run_id: str = "run 1", **arguments: Any) -> dict[str, Any]:
     return operator(images, **arguments).execute(context(run_id))
 

@@ -13,14 +13,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, Asset
 
+from airflow_provider_yandex_vision.compat import AirflowFailException, AirflowSkipException, Asset
 from airflow_provider_yandex_vision.emulator.server import running
 from airflow_provider_yandex_vision.emulator.service import Service
 from airflow_provider_yandex_vision.operators.copy_search import YandexVisionCopySearchOperator
 from airflow_provider_yandex_vision.operators.run import Parameters
 from airflow_provider_yandex_vision.vision.errors import FailedImagesError
-from tests.operators.conftest import IN_TABLE, Query, context, operator, search
+from tests.operators.conftest import IN_TABLE, OutletEvents, Query, context, operator, search
 from tests.support.secrets import API_KEY
 
 COUNTS = {"images": 7, "found": 3, "none": 1, "rejected": 3, "failed": 0, "skipped": 0, "duplicates": 1}
@@ -76,13 +76,14 @@ class TestWithoutTable:
         assert search(f"file://{pictures}/c*.jpg")["images"] == 2
 
     def test_missing_file_of_a_list_does_not_fail_the_task(self, emulator: Service, pictures: Path) -> None:
-        summary = search([f"file://{pictures}/cat.jpg", f"file://{pictures}/typo.jpg"])
+        images = [f"file://{pictures}/cat.jpg", f"file://{pictures}/typo.jpg"]
+        summary = search(images, max_failed_share=0.5)
         assert some_of(summary, "found", "failed") == {"found": 1, "failed": 1}
 
-    def test_failed_image_fails_the_task_on_request(self, emulator: Service, pictures: Path) -> None:
+    def test_too_many_failed_images_fail_the_task(self, emulator: Service, pictures: Path) -> None:
         images = [f"file://{pictures}/cat.jpg", f"file://{pictures}/typo.jpg"]
-        with pytest.raises(FailedImagesError, match=r"1 of 2 images failed; .*typo.jpg: GONE"):
-            search(images, fail_on_partial_error=True)
+        with pytest.raises(FailedImagesError, match=r"1 of 2 images failed, .*typo.jpg: GONE"):
+            search(images)
 
     def test_task_fails_if_all_images_failed(self, emulator: Service, pictures: Path) -> None:
         with pytest.raises(FailedImagesError, match="2 of 2 images failed"):
@@ -90,16 +91,18 @@ class TestWithoutTable:
 
     def test_plan_sends_nothing(self, emulator: Service, pictures: Path) -> None:
         plan = search(pictures, plan_only=True, requests_per_second=0.5, max_xcom_images=1)
-        assert plan == {
+        assert some_of(plan, "images", "found", "skipped", "requests", "seconds", "results") == {
             "images": 7,
+            "found": 0,
             "skipped": 0,
-            "to_search": 7,
             "requests": 1,
             "seconds": 2.0,
-            "partial": False,
-            "table": None,
+            "results": [],
         }
         assert emulator.statistics()["requests"] == {}
+
+    def test_plan_has_the_keys_of_a_run(self, emulator: Service, pictures: Path) -> None:
+        assert search(pictures, plan_only=True).keys() == search(pictures).keys()
 
 
 class TestWithTable:
@@ -107,12 +110,7 @@ class TestWithTable:
         search(pictures, max_images=5, **RECHECK)
         requests = emulator.statistics()["requests"]
         plan = search(pictures, "run 2", plan_only=True, **RECHECK)
-        assert some_of(plan, "images", "skipped", "to_search", "requests") == {
-            "images": 7,
-            "skipped": 5,
-            "to_search": 2,
-            "requests": 1,
-        }
+        assert some_of(plan, "images", "skipped", "requests") == {"images": 7, "skipped": 5, "requests": 1}
         assert emulator.statistics()["requests"] == requests
         assert database("SELECT count(*) FROM copies") == [(5,)]
 
@@ -138,14 +136,9 @@ class TestWithTable:
         assert (run_id, task_id, map_index) == ("run 1", "search", -1)
 
     def test_retry_pays_for_nothing_again(self, emulator: Service, pictures: Path, database: Query) -> None:
-        search(pictures, **IN_TABLE)
+        first = search(pictures, **IN_TABLE)
         summary = search(pictures, **IN_TABLE)
-        assert some_of(summary, "images", "skipped", "requests", "new_matches") == {
-            "images": 7,
-            "skipped": 7,
-            "requests": 0,
-            "new_matches": 5,
-        }
+        assert {**summary, "seconds": 0} == {**first, "requests": 0, "duplicates": 0, "seconds": 0}
         assert searched(emulator) == 3
 
     def test_new_run_searches_again_and_counts_new_matches(
@@ -179,17 +172,53 @@ class TestWithTable:
 
     def test_retry_searches_failed_images_again(self, emulator: Service, pictures: Path, database: Query) -> None:
         images = [f"file://{pictures}/cat.jpg", f"file://{pictures}/late.jpg"]
-        search(images, **IN_TABLE)
+        with pytest.raises(FailedImagesError, match="see the rows in copies"):
+            search(images, **IN_TABLE)
         (pictures / "late.jpg").write_bytes((pictures / "rocket.jpg").read_bytes())
         summary = search(images, **IN_TABLE)
-        assert some_of(summary, "skipped", "none", "failed") == {"skipped": 1, "none": 1, "failed": 0}
+        assert some_of(summary, "skipped", "none", "failed") == {"skipped": 0, "none": 1, "failed": 0}
 
     def test_asset_events_get_the_counts(self, emulator: Service, pictures: Path, database: Query) -> None:
         asset = Asset("copies")
         event = SimpleNamespace(extra=None)
-        operator(pictures, outlets=[asset], **IN_TABLE).execute(context(outlet_events={asset: event}))
+        operator(pictures, outlets=[asset], **IN_TABLE).execute(context(outlet_events=OutletEvents(asset, event)))
         assert event.extra is not None
         assert some_of(event.extra, *COUNTS) == COUNTS
+
+
+class TestInputs:
+    @pytest.mark.parametrize("plan_only", [False, True])
+    def test_summary_counts_the_files_of_a_directory_left_out(
+        self, emulator: Service, pictures: Path, plan_only: bool
+    ) -> None:
+        (pictures / "a.webp").write_bytes(b"RIFF....WEBP")
+        (pictures / "notes.txt").touch()
+        summary = search(pictures, plan_only=plan_only)
+        assert some_of(summary, "images", "ignored") == {"images": 7, "ignored": 2}
+        converted = search(pictures, plan_only=plan_only, convert_images=True)
+        assert some_of(converted, "images", "ignored") == {"images": 8, "ignored": 1}
+
+    def test_keys_of_a_mapping_are_templates(self, emulator: Service, pictures: Path) -> None:
+        task = operator({f"file://{pictures}": "{{ keys }}"})
+        task.render_template_fields(context(keys=["cat.jpg", "rocket.jpg"]))
+        assert task.execute(context())["images"] == 2
+
+    def test_lineage_names_what_keys_and_globs_stand_for(self) -> None:
+        from airflow_provider_yandex_vision.operators.lineage import lineage
+
+        images = [{"https://cdn.example/": ["a*.jpg"]}, "file:///data/*.jpg"]
+        found = lineage(images, None, None, None).inputs
+        assert [(each.namespace, each.name) for each in found] == [
+            ("https://cdn.example", "a*.jpg"),
+            ("file", "/data/"),
+        ]
+
+
+class TestEmptyList:
+    @pytest.mark.parametrize("images", [[], (), "[]", " [[], []] ", [[]], {}, {"s3://bucket/": []}])
+    def test_empty_list_skips_the_task_before_anything_is_opened(self, images: object) -> None:
+        with pytest.raises(AirflowSkipException, match="images is an empty list"):
+            search(images, yandex_vision_conn_id="no_such_connection", table="copies", sql_conn_id="no_such_database")
 
 
 class TestBadInput:
@@ -201,8 +230,8 @@ class TestBadInput:
             ({"table": "copies"}, "set both or neither: table='copies', sql_conn_id=None"),
             ({"sql_conn_id": "results_db"}, "set both or neither: table=None, sql_conn_id='results_db'"),
             ({"recheck_after": timedelta(1)}, "recheck_after needs table"),
-            ({"images": []}, "images is empty"),
             ({"images": ""}, "images is empty"),
+            ({"images": "catalog/a.jpg"}, "'catalog/a.jpg' is not a URL"),
             ({"images": 7}, "images must be a URL or a list of URLs, not int"),
             ({"images": "file:///no/such/folder/"}, "no images at file:///no/such/folder/"),
             ({"images": "file:///no/such/*.jpg"}, "no files that match the pattern"),
@@ -243,10 +272,10 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("fields", "sentence"),
         [
-            ({"password": ""}, "connection 'yandex_vision_default': .*API key"),
+            ({"password": ""}, "connection 'yandex_vision_default': no credentials: put an API key"),
             (
                 {"password": API_KEY + "x"},
-                "access denied for connection 'yandex_vision_default': check its API key, role, .*: Unknown api key",
+                "access denied for connection 'yandex_vision_default': check its credentials, .*: Unknown api key",
             ),
             ({"host": "not a url"}, "is not a URL"),
         ],

@@ -12,15 +12,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, Asset
 
+from airflow_provider_yandex_vision.compat import AirflowFailException, Asset
 from airflow_provider_yandex_vision.emulator.contract import AnalyzeSpec, Json
 from airflow_provider_yandex_vision.emulator.service import Answer
 from airflow_provider_yandex_vision.operators.copy_search import YandexVisionCopySearchOperator
 from airflow_provider_yandex_vision.operators.run import CopySearchRun
 from airflow_provider_yandex_vision.search.pacing import Backoff
 from airflow_provider_yandex_vision.vision.errors import FailedImagesError
-from tests.operators.conftest import IN_TABLE, Query, context
+from tests.operators.conftest import IN_TABLE, OutletEvents, Query, context
 from tests.support.counting import CountingService
 from tests.support.hostile import CODE, FORGERY, forges, texts_of
 from tests.support.pictures import png
@@ -114,7 +114,7 @@ class TestLog:
     def test_failed_task_gives_the_reason_on_one_line(self, folder: Path) -> None:
         (folder / f"{FORGERY}.png").write_bytes(png("unlucky"))
         with pytest.raises(FailedImagesError) as caught:
-            operator(f"file://{folder}/", fail_on_partial_error=True).execute(context())
+            operator(f"file://{folder}/", max_failed_share=0).execute(context())
         [line] = texts_of(caught.value)
         assert not forges(line)
         assert f"{folder}/::\\endgroup::\\n[2026" in line, "the file was not named"
@@ -160,7 +160,7 @@ class TestData:
         asset = Asset("copies")
         event = SimpleNamespace(extra=None)
         task = operator(f"file://{folder}/", outlets=[asset], **IN_TABLE)
-        summary = task.execute(context(outlet_events={asset: event}))
+        summary = task.execute(context(outlet_events=OutletEvents(asset, event)))
         rows = database("SELECT title, page_url, image_url, description FROM copies_matches")
         assert sorted(rows) == sorted(MATCHES * 4)
         assert {uri for (uri,) in database("SELECT image_uri FROM copies")} == {

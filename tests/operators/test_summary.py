@@ -1,20 +1,28 @@
 from __future__ import annotations
 
+import logging
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import Stats
 
-from airflow_provider_yandex_vision.operators.summary import check_failed, count_metrics, summary_of
+from airflow_provider_yandex_vision.compat import Stats
+from airflow_provider_yandex_vision.operators.summary import (
+    Problems,
+    check_failed,
+    count_metrics,
+    log_summary,
+    summary_of,
+)
 from airflow_provider_yandex_vision.search.progress import Counts
 from airflow_provider_yandex_vision.vision.errors import CountError, FailedImagesError
+from airflow_provider_yandex_vision.vision.models import CopySearchResult, Status
 
 COUNTS = Counts(found=1, none=1, rejected=1, failed=1, duplicates=1, copies=5, matches=4, requests=2)
 
 
-def due(**more: int) -> Any:
-    return SimpleNamespace(**{"listed": 7, "skipped": 1, "left_over": 2, **more})
+def due(**more: Any) -> Any:
+    return SimpleNamespace(**{"listed": 7, "skipped": 1, "left_over": 2, "earlier": Counts(), **more})
 
 
 def test_summary_has_all_counts() -> None:
@@ -35,6 +43,13 @@ def test_summary_has_all_counts() -> None:
     }
 
 
+def test_summary_speaks_of_all_attempts() -> None:
+    earlier = Counts(found=2, rejected=1, copies=10, matches=6)
+    summary = summary_of(COUNTS, due(listed=10, earlier=earlier), "copies", 1.0)
+    assert [summary[name] for name in ("found", "none", "rejected", "failed", "skipped")] == [3, 1, 2, 1, 1]
+    assert (summary["copies"], summary["matches"], summary["requests"]) == (15, 10, 2)
+
+
 def test_run_without_leftovers_is_not_partial() -> None:
     assert summary_of(COUNTS, due(listed=5, left_over=0), None, 1.0)["partial"] is False
 
@@ -45,25 +60,51 @@ def test_image_lost_or_counted_twice_is_an_error(wrong: dict[str, int]) -> None:
         summary_of(COUNTS, due(**wrong), None, 1.0)
 
 
-SUMMARY: dict[str, Any] = {"found": 1, "none": 1, "rejected": 1, "failed": 1, "table": "copies"}
 RESULT = {"uri": "file:///a.jpg", "status": "failed", "error_code": "GONE", "error_message": "deleted"}
 
 
-def test_some_failed_images_are_an_error_unless_tolerated() -> None:
-    check_failed(SUMMARY, tolerate=True)
-    with pytest.raises(FailedImagesError, match="1 of 4 images failed; see the rows in copies"):
-        check_failed(SUMMARY, tolerate=False)
+def outcome(found: int, failed: int, rejected: int = 0, table: str | None = "copies") -> dict[str, Any]:
+    counts = {"found": found, "none": 0, "rejected": rejected, "failed": failed, "table": table}
+    return counts if table else {**counts, "results": [RESULT] * failed}
 
 
-def test_only_failed_images_are_always_an_error() -> None:
-    summary = {"found": 0, "none": 0, "rejected": 0, "failed": 2, "table": None, "results": [RESULT, RESULT]}
-    with pytest.raises(FailedImagesError, match=r"2 of 2 images failed; file:///a\.jpg: GONE: deleted"):
-        check_failed(summary, tolerate=True)
+@pytest.mark.parametrize(
+    ("found", "failed", "rejected", "share"), [(0, 16, 1, 0.1), (320, 4680, 0, 0.1), (89, 11, 0, 0.1), (999, 1, 0, 0.0)]
+)
+def test_too_large_a_share_of_failed_images_is_an_error(found: int, failed: int, rejected: int, share: float) -> None:
+    with pytest.raises(
+        FailedImagesError, match=rf"{failed} of {found + failed} images failed, .*see the rows in copies"
+    ):
+        check_failed(outcome(found, failed, rejected), share)
 
 
-def test_no_failed_image_is_never_an_error() -> None:
-    check_failed({**SUMMARY, "failed": 0}, tolerate=False)
-    check_failed(dict.fromkeys(SUMMARY, 0), tolerate=False)
+@pytest.mark.parametrize(
+    ("found", "failed", "rejected", "share"), [(90, 10, 0, 0.1), (0, 0, 5, 0.0), (0, 0, 0, 0.0), (0, 5, 0, 1.0)]
+)
+def test_tolerated_share_of_failed_images_is_no_error(found: int, failed: int, rejected: int, share: float) -> None:
+    check_failed(outcome(found, failed, rejected), share)
+
+
+def test_error_quotes_the_first_reason_without_a_table() -> None:
+    with pytest.raises(FailedImagesError, match=r"2 of 2 images failed, .*; file:///a\.jpg: GONE: deleted"):
+        check_failed(outcome(0, 2, table=None), 0.1)
+
+
+def test_log_names_the_first_problems_and_counts_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    problems = Problems()
+    for number in range(15):
+        status: Status = "failed" if number % 2 else "rejected"
+        problems.note([CopySearchResult(f"s3://b/{number}", status, error_code="GONE", error_message="deleted")])
+        problems.note([CopySearchResult("s3://b/fine", "none", 0)])
+    log_summary({**summary_of(COUNTS, due(), "copies", 1.0), "new_matches": 3}, problems)
+    lines = caplog.messages
+    assert lines[0] == ("Searched 7 images: 1 found, 1 none, 1 rejected, 1 failed, 1 skipped; 4 matches, 3 of them new")
+    assert lines[1] == "Results are in table copies"
+    assert lines[2] == "s3://b/0: rejected: GONE: deleted"
+    assert lines[3] == "s3://b/1: failed: GONE: deleted"
+    assert len(lines) == 13
+    assert lines[-1] == "… and 5 more images that were rejected or failed"
 
 
 def test_counts_go_to_airflow_s_metrics(monkeypatch: pytest.MonkeyPatch) -> None:

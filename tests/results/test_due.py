@@ -46,7 +46,7 @@ def select(
 
 
 def counts(due: DueImages) -> tuple[int, int, int, int]:
-    return due.listed, due.finished, due.unchanged, due.left_over
+    return due.listed, due.earlier.images + due.finished, due.unchanged, due.left_over
 
 
 @pytest.mark.parametrize(("max_images", "uris"), [(None, "c a b"), (2, "c a")])
@@ -62,7 +62,9 @@ def test_next_attempt_searches_unfinished_images(table: ResultTable) -> None:
     uris, due = select(table, map(image, "abcde"))
     assert uris == "d e"
     assert counts(due) == (5, 3, 0, 0)
-    assert due.skipped == 3
+    earlier = due.earlier
+    assert (earlier.found, earlier.none, earlier.rejected, earlier.failed, earlier.matches) == (1, 1, 1, 0, 1)
+    assert due.skipped == 0
 
 
 @pytest.mark.parametrize(("etag", "searched"), [("same", ""), ("other", "a"), (None, "a")])
@@ -85,7 +87,9 @@ def test_another_run_searches_all_images(engine: Engine, table: ResultTable, run
 def test_tasks_of_one_run_share_their_results(engine: Engine, table: ResultTable) -> None:
     table.write([found("a")])
     other = ResultTable(engine, table.name, TaskKey(FIRST_RUN.dag_id, FIRST_RUN.run_id, "other", 3))
-    assert select(other, [image("a")])[0] == ""
+    uris, due = select(other, [image("a")])
+    assert uris == ""
+    assert (due.skipped, due.earlier.images) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +161,8 @@ def test_log_shows_how_many_are_skipped_and_why(
     select(second, listing, recheck_after=9 * DAY, max_images=101)
     assert [record.getMessage() for record in caplog.records if record.name.endswith("results.due")] == [
         "Resuming: skipping 1 images finished by earlier attempts",
-        "Listed 2,001 images: skipped 1 finished in this run and 1,500 unchanged; left 400 over max_images",
+        "Listed 2,001 images: 1 finished by earlier attempts, 0 by other tasks of this run, 1,500 unchanged, "
+        "400 over max_images",
     ]
 
 

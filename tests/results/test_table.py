@@ -168,7 +168,7 @@ class TestLookup:
     def test_images_never_searched_are_left_out(self, table: ResultTable) -> None:
         table.write([found("s3://b/1", etag="e")])
         assert table.lookup(["s3://b/1", "s3://b/2"]) == {
-            "s3://b/1": SearchedImage("none", "e", MONDAY, FIRST_RUN.dag_id, FIRST_RUN.run_id)
+            "s3://b/1": SearchedImage("none", 0, 0, "e", MONDAY, **vars(FIRST_RUN))
         }
 
     def test_lookup_of_thousands_takes_few_queries(self, engine: Engine, table: ResultTable) -> None:

@@ -6,9 +6,7 @@ import pytest
 
 from airflow_provider_yandex_vision.search.pacing import Pacer
 from airflow_provider_yandex_vision.search.progress import Counts, Progress
-from airflow_provider_yandex_vision.vision.models import CopyMatch, CopySearchResult, Status
-
-MATCH = CopyMatch("", "", "", "", 1, "")
+from airflow_provider_yandex_vision.vision.models import Status
 
 
 class Time:
@@ -37,7 +35,7 @@ def counts() -> Counts:
     statuses: list[tuple[Status, int]] = [("found", 120), ("none", 75), ("rejected", 3), ("failed", 2)]
     for status, times in statuses:
         for _ in range(times):
-            counts.add_result(CopySearchResult("memory://a", status, 1 if status == "found" else None))
+            counts.add(status, 1 if status == "found" else None, None)
     counts.requests, counts.bytes_sent = 25, 2_500_000
     return counts
 
@@ -49,9 +47,9 @@ def progress(counts: Counts, pacer: Pacer, time: Time) -> Progress:
 
 def test_results_are_counted_by_status() -> None:
     counts = Counts()
-    counts.add_result(CopySearchResult("memory://a", "found", 1300, (MATCH, MATCH)))
-    counts.add_result(CopySearchResult("memory://b", "none", 0))
-    counts.add_result(CopySearchResult("memory://c", "failed"))
+    counts.add("found", 1300, 2)
+    counts.add("none", 0, 0)
+    counts.add("failed", None, None)
     assert (counts.images, counts.found, counts.none, counts.rejected, counts.failed) == (3, 1, 1, 0, 1)
     assert (counts.copies, counts.matches) == (1300, 2)
 

@@ -125,13 +125,15 @@ class TestRetries:
         search(service, images(32), max_concurrent_requests=1)
         assert service.batches[0] == service.batches[1]
 
-    def test_requests_and_bytes_are_counted_with_their_retries(self) -> None:
-        errors = iter([UnavailableError("reset")])
-        run = CopySearch(FakeService(refuse=lambda uris: next(errors, None)), images(8), settings())
-        assert len(list(run)) == 8
-        assert run.counts.requests == 2
-        assert run.counts.bytes_sent % 2 == 0
-        assert run.counts.bytes_sent > 0
+    @pytest.mark.parametrize(("http_status", "times_sent"), [(503, 2), (None, 1)])
+    def test_bytes_are_counted_with_each_reply(self, http_status: int | None, times_sent: int) -> None:
+        plain = CopySearch(FakeService(), images(8), settings())
+        assert len(list(plain)) == 8
+        errors = iter([UnavailableError("reset", http_status=http_status)])
+        retried = CopySearch(FakeService(refuse=lambda uris: next(errors, None)), images(8), settings())
+        assert len(list(retried)) == 8
+        assert retried.counts.requests == 2
+        assert retried.counts.bytes_sent == times_sent * plain.counts.bytes_sent > 0
 
 
 class TestGivingUp:
