@@ -13,7 +13,6 @@ from http.client import HTTPConnection, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
 
-import imagesize  # noqa: F401 - imported late by the package; not part of the measurement
 import pybase64
 import requests
 from requests.adapters import HTTPAdapter

@@ -17,11 +17,11 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from airflow.providers.common.compat.sdk import Connection
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Engine
 
+from airflow_provider_yandex_vision.compat import Connection
 from airflow_provider_yandex_vision.results.database import chunks
 from airflow_provider_yandex_vision.results.rows import NewRow, TaskKey, image_row, match_rows
 from airflow_provider_yandex_vision.results.schema import Tables

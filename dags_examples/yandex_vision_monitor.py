@@ -3,7 +3,12 @@
 An image that has not changed is searched again after a week. ``yandex_vision_monitor`` writes results to a table and,
 if there are new pages, updates the asset ``picture_copies``, which triggers ``yandex_vision_report`` to list them.
 
-Connections: ``yandex_vision_default`` (the API key) and ``results_db`` (an SQL database).
+It runs when it is triggered. To run it every night, give the parameter ``images`` your folder as its default, and set
+``schedule="@daily"``.
+
+- Connections: ``yandex_vision_default`` (the credentials) and ``results_db`` (an SQL database).
+- Extras: the one of your database (``postgres``, ``mysql`` or ``sqlite``), and the one of your storage, such as
+  ``amazon`` for ``s3://``; none for local files.
 """
 
 from __future__ import annotations
@@ -11,9 +16,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Asset, task
 from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 
+from airflow_provider_yandex_vision.compat import DAG, Asset, Param, task
 from airflow_provider_yandex_vision.operators.copy_search import YandexVisionCopySearchOperator
 
 TABLE = "picture_copies"
@@ -28,10 +33,10 @@ ORDER BY image.image_uri, page.rank_no
 
 with DAG(
     "yandex_vision_monitor",
-    schedule="@daily",
+    schedule=None,
     start_date=datetime(2026, 1, 1),
     catchup=False,
-    params={"images": "file:///opt/airflow/pictures/"},
+    params={"images": Param(type="string", description="URL of your folder, such as s3://my_aws@bucket/catalog/")},
     doc_md=__doc__,
     tags=["yandex vision"],
 ):

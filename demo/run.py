@@ -1,11 +1,10 @@
 """``make demo``: the whole job in a real Airflow, and its results as a table.
 
-Everything is kept in ``.airflow/``, with an Airflow home separate from yours.
+Everything is kept in ``.airflow/<release>/``, an Airflow home separate from yours.
 """
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import json
 import os
@@ -17,11 +16,15 @@ import sys
 import time
 import unicodedata
 from collections.abc import Generator
+from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-HOME = ROOT / ".airflow"
+# Releases of Airflow cannot share a database.
+AIRFLOW = version("apache-airflow")
+HOME = ROOT / ".airflow" / AIRFLOW
 LOG = HOME / "demo.log"
 RESULTS = HOME / "results.db"
 DAG = "yandex_vision_monitor"
@@ -37,13 +40,15 @@ WHERE image.image_uri LIKE ? || '%'
 ORDER BY image.status = 'rejected', image.copy_count IS NULL, image.copy_count DESC, image.image_uri
 """
 
+SUMMARY = "SELECT value FROM xcom WHERE task_id = 'search' AND key = 'return_value' ORDER BY timestamp DESC LIMIT 1"
+
 
 class DemoError(Exception):
     """Shown to the user without a traceback."""
 
 
 def main() -> None:
-    HOME.mkdir(exist_ok=True)
+    HOME.mkdir(parents=True, exist_ok=True)
     LOG.write_text("")
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have background jobs ignore it
@@ -60,11 +65,12 @@ def main() -> None:
             connection = {"conn_type": "yandex_vision", "password": EMULATOR_KEY, "host": url}
         environment = airflow_environment(connection)
         with step("Airflow"):
-            run([sys.executable, "-m", "airflow", "db", "migrate"], environment)
-            print(_airflow_version(), end="", flush=True)
+            airflow("db", "migrate", environment=environment)
+            # Airflow 3.0 refuses outlets whose assets it does not know yet.
+            airflow("dags", "reserialize", environment=environment)
+            print(f"apache-airflow {AIRFLOW} on SQLite, below {HOME.relative_to(ROOT)}/", end="", flush=True)
         with step("DAG run"):
-            configuration = json.dumps({"images": images})
-            run([sys.executable, "-m", "airflow", "dags", "test", DAG, "--conf", configuration], environment)
+            airflow("dags", "test", DAG, "--conf", json.dumps({"images": images}), environment=environment)
             print(f"{DAG} succeeded", end="", flush=True)
     show(images)
 
@@ -96,7 +102,7 @@ def emulator() -> Generator[str]:
     command = [sys.executable, "-m", "airflow_provider_yandex_vision.emulator"]
     command += ["--pages", str(HOME / "web"), "--port", "0", "--api-key", EMULATOR_KEY]
     with LOG.open("a") as log:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
+        process = subprocess.Popen(command, cwd=HOME, stdout=subprocess.PIPE, stderr=log, text=True)
     try:
         assert process.stdout is not None
         ready = process.stdout.readline().strip()
@@ -110,18 +116,30 @@ def emulator() -> Generator[str]:
         process.wait(timeout=10)
 
 
-def run(command: list[str], environment: dict[str, str]) -> None:
-    """Run a command with its output in the log. The command is terminated if this process is."""
-    with LOG.open("a") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+def airflow(*arguments: str, environment: dict[str, str]) -> None:
+    """Run Airflow with its output in the log. It is terminated if this process is.
+
+    Some releases print the connection at debug level, so the key is removed here as well.
+    """
+    key = json.loads(environment["AIRFLOW_CONN_YANDEX_VISION_DEFAULT"])["password"].encode()
+    command = [sys.executable, "-m", "airflow", *arguments]
+    # Run in HOME: in ROOT, Python would import the checkout instead of what is installed.
+    with (
+        LOG.open("ab") as log,
+        subprocess.Popen(
+            command, cwd=HOME, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as process,
+    ):
+        assert process.stdout is not None
         try:
-            code = process.wait()
+            for line in process.stdout:
+                log.write(line.replace(key, b"***"))
         except BaseException:
             process.terminate()
             process.wait(timeout=30)
             raise
-    if code:
-        raise DemoError(f"`{' '.join(command[2:5])}` failed: {_last_error()}")
+    if process.returncode:
+        raise DemoError(f"`airflow {' '.join(arguments[:2])}` failed: {_last_error()}")
 
 
 def show(images: str) -> None:
@@ -152,8 +170,8 @@ def fit(text: str, width: int) -> str:
 
 def _images() -> str:
     images = HOME / "images"
-    command = [sys.executable, "demo/images.py", "--images", str(images), "--web", str(HOME / "web")]
-    made = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, str(ROOT / "demo" / "images.py"), "--images", str(images), "--web", str(HOME / "web")]
+    made = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     yours = os.environ.get("IMAGES", "")
     print(yours or made.stdout.strip().splitlines()[-1], end="", flush=True)
     return yours if "://" in yours else _folder_url(Path(yours or images))
@@ -162,12 +180,6 @@ def _images() -> str:
 def _folder_url(path: Path) -> str:
     absolute = path.expanduser().resolve()
     return f"file://{absolute}/" if absolute.is_dir() else f"file://{absolute}"
-
-
-def _airflow_version() -> str:
-    from importlib.metadata import version
-
-    return f"apache-airflow {version('apache-airflow')} on SQLite, below .airflow/"
 
 
 def _last_error() -> str:
@@ -180,11 +192,14 @@ def _last_line() -> str:
 
 
 def _summary() -> str:
-    """The last summary in the log, as a sentence."""
-    found = re.findall(r"Summary: (\{.*?\})", LOG.read_text(errors="replace"))
-    if not found:
-        return ""
-    counts = ast.literal_eval(found[-1])
+    """The last summary, as a sentence."""
+    with contextlib.closing(sqlite3.connect(HOME / "airflow.db")) as database:
+        query = (
+            "SELECT value FROM xcom WHERE task_id = 'search' AND key = 'return_value' ORDER BY timestamp DESC LIMIT 1"
+        )
+        counts: Any = database.execute(query).fetchone()[0]
+    while not isinstance(counts, dict):  # releases of Airflow differ in how often they encode it
+        counts = json.loads(counts)
     parts = [f"{counts[name]} {name}" for name in ("found", "none", "rejected", "failed", "skipped")]
     parts += [f"{counts['duplicates']} answered as duplicates", f"{counts['new_matches']} new pages"]
     return f"This run: {', '.join(parts)}; {counts['requests']} requests to the service."

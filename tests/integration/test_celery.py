@@ -148,5 +148,5 @@ def test_all_shards_together_use_the_rate(ran: Ran, service: CrowdedService) -> 
 
 def test_the_key_is_in_no_file_of_airflow(ran: Ran) -> None:
     files = [file.read_bytes() for file in ran.home.rglob("*") if file.is_file()]
-    assert any(b"Summary: " in content for content in files)
+    assert any(b"Results are in table " in content for content in files)
     assert not any(API_KEY.encode() in content for content in files)

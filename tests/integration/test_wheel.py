@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,11 +23,32 @@ from airflow_provider_yandex_vision.emulator.pages import index_pages
 from airflow_provider_yandex_vision.emulator.server import running
 from airflow_provider_yandex_vision.emulator.service import Service
 from airflow_provider_yandex_vision.get_provider_info import get_provider_info
-from tests.integration.conftest import ROOT
+from tests.integration.conftest import EXAMPLES, ROOT
+from tests.integration.test_examples import connections
+from tests.support import run_dags
+from tests.support.network_guard import sitecustomize as network_guard
 from tests.support.photographs import make_pictures, make_web
+from tests.support.s3 import bucket_of
 from tests.support.secrets import API_KEY
 
 pytestmark = pytest.mark.integration
+
+RELEASE = tuple(map(int, version("apache-airflow").split(".")[:2]))
+PINS = ROOT / "constraints" / "airflow-{}.{}.txt".format(*RELEASE)
+
+EXAMPLES_WITH_EXTRAS = {
+    "yandex_vision_gate": "",
+    "yandex_vision_monitor": "sqlite",
+    "yandex_vision_backfill": "sqlite",
+    "yandex_vision_object_storage": "amazon,pillow,sqlite",
+}
+"""With local files, except for the last one, and SQLite."""
+
+LIST_BUNDLES = """
+from airflow.dag_processing.bundles.manager import DagBundlesManager
+for bundle in DagBundlesManager().get_all_dag_bundles():
+    print(bundle.name, bundle.path)
+"""
 
 SEARCH = """
 import json, sys
@@ -44,34 +71,30 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """:return: the Python of an environment with the wheel, its requirements and nothing else."""
-    environment = tmp_path_factory.mktemp("empty")
-    line = ".".join(version("apache-airflow").split(".")[:2])
-    pins = ROOT / "constraints" / f"airflow-{line}-python{'3.10' if sys.version_info < (3, 11) else '3.11'}.txt"
-    uv = [sys.executable, "-m", "uv"]
-    run(*uv, "venv", "--quiet", "--python", sys.executable, str(environment))
-    python = environment / "bin" / "python"
-    run(
-        *uv,
-        "pip",
-        "install",
-        "--quiet",
-        "--python",
-        str(python),
-        "--constraint",
-        str(pins),
-        str(wheel),
-        "apache-airflow-providers-sqlite",
-    )
-    return python
+def install(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Make an environment with the wheel, some extras (``amazon,pillow``) and nothing else. :return: its Python."""
+
+    @cache
+    def make(extras: str) -> Path:
+        uv = [sys.executable, "-m", "uv"]
+        environment = tmp_path_factory.mktemp("environment")
+        run(*uv, "venv", "--quiet", "--python", sys.executable, str(environment))
+        python = environment / "bin" / "python"
+        requirement = f"airflow-provider-yandex-vision[{extras}] @ {wheel.as_uri()}"
+        options = ["--quiet", "--python", str(python), "--constraint", str(PINS)]
+        run(*uv, "pip", "install", *options, requirement)
+        return python
+
+    return make
 
 
-def run(*command: str, **environment: str) -> str:
+def run(*command: str, stdin: str = "", **environment: str) -> str:
+    """Run a program outside of the checkout. :return: its output, both streams."""
     done = subprocess.run(
         command,
-        env={**os.environ, **environment},
+        env={**os.environ, "PYTHONPATH": str(Path(network_guard.__file__).parent), **environment},
         cwd=Path(command[0]).parent,
+        input=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -87,6 +110,8 @@ def test_it_contains_the_package_and_its_license_only(wheel: Path) -> None:
     assert "airflow_provider_yandex_vision/py.typed" in names
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     assert not any("tests" in name for name in names)
+    examples = {Path(name).stem for name in names if "/example_dags/" in name}
+    assert examples == EXAMPLES_WITH_EXTRAS.keys() == {file.stem for file in EXAMPLES.glob("*.py")}
 
 
 def test_a_package_index_would_accept_it(wheel: Path) -> None:
@@ -105,7 +130,61 @@ def test_every_name_it_declares_can_be_imported(wheel: Path) -> None:
         assert getattr(import_module(module), name).conn_type == connection_type["connection-type"]
 
 
-def test_a_search_runs_from_it(installed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("example", EXAMPLES_WITH_EXTRAS)
+def test_example_runs_with_the_extras_it_names(example: str, install: Callable[[str], Path], tmp_path: Path) -> None:
+    extras = EXAMPLES_WITH_EXTRAS[example]
+    installed = install(extras)
+    home, dags, pictures = tmp_path / "home", tmp_path / "home" / "dags", make_pictures(tmp_path / "pictures")
+    dags.mkdir(parents=True)
+    program = shutil.copy(Path(run_dags.__file__), tmp_path)
+    environment = {"AIRFLOW_HOME": str(home), "PATH": f"{installed.parent}{os.pathsep}{os.environ['PATH']}"}
+    run("/bin/sh", "-ec", copy_command().replace("yandex_vision_gate", example), **environment)
+    docstring = ast.get_docstring(ast.parse((dags / f"{example}.py").read_text())) or ""
+    assert all(f"``{extra}``" in docstring.partition("Extras: ")[2] for extra in extras.split(",") if extra)
+
+    images: dict[str, Any] = {
+        "yandex_vision_gate": [f"file://{pictures}/cat.jpg", f"file://{pictures}/notes.jpg"],
+        "yandex_vision_object_storage": "s3://examples/catalog/",
+    }
+    plan = [{"dag_id": example, "conf": {"images": images.get(example, f"file://{pictures}/")}}]
+    run(str(installed), "-m", "airflow", "db", "migrate", **environment)
+    run(str(installed), "-m", "airflow", "dags", "reserialize", **environment)
+    service = Service(index_pages(make_web(tmp_path / "web")), api_key=API_KEY)
+    with running(service) as url, bucket_of(pictures) as endpoint:
+        environment |= connections(url, tmp_path / "results.db", endpoint)
+        output = run(str(installed), str(program), str(dags), stdin=json.dumps(plan), **environment)
+    [outcome] = json.loads(output.splitlines()[-1])
+    assert outcome["state"] == "success"
+    assert service.statistics()["billed"]
+
+
+def copy_command() -> str:
+    """The README's command that copies an example to the user's DAGs."""
+    (command,) = re.findall(r"^cd .*/example_dags\"\ncp .*", (ROOT / "README.md").read_text(), re.MULTILINE)
+    return str(command)
+
+
+@pytest.mark.skipif(RELEASE < (3, 3), reason="Airflow shows the examples of packages from 3.3 on")
+def test_airflow_shows_the_examples(install: Callable[[str], Path], tmp_path: Path) -> None:
+    environment = {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "True"}
+    bundles = run(str(install("")), "-c", LIST_BUNDLES, **environment)
+    assert re.search(
+        "airflow-provider-yandex-vision-example-dags .*/airflow_provider_yandex_vision/example_dags", bundles
+    )
+
+
+def test_demo_runs_with_its_extra(install: Callable[[str], Path], tmp_path: Path) -> None:
+    for folder in ("demo", "dags_examples"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    output = run(str(install("demo")), str(tmp_path / "demo" / "run.py"))
+    assert "8 found, 5 none, 2 rejected, 0 failed" in output
+    files = [file.read_bytes() for file in (tmp_path / ".airflow").rglob("*") if file.is_file()]
+    assert files
+    assert not any(b"key-of-the-emulator" in content for content in files)
+
+
+def test_a_search_runs_from_it(install: Callable[[str], Path], tmp_path: Path) -> None:
+    installed = install("sqlite")
     pictures = make_pictures(tmp_path / "pictures")
     with running(Service(index_pages(make_web(tmp_path / "web")), api_key=API_KEY)) as url:
         output = run(
@@ -114,19 +193,16 @@ def test_a_search_runs_from_it(installed: Path, tmp_path: Path) -> None:
             SEARCH,
             f"file://{pictures}/",
             AIRFLOW_HOME=str(tmp_path / "home"),
-            AIRFLOW_CONN_YANDEX_VISION_DEFAULT=json.dumps(
-                {"conn_type": "yandex_vision", "password": API_KEY, "host": url}
-            ),
-            AIRFLOW_CONN_RESULTS_DB=json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "results.db")}),
+            **connections(url, tmp_path / "results.db"),
         )
     summary = json.loads(output.splitlines()[-1])
     assert str(installed.parent.parent) in summary["from"]
     assert (summary["images"], summary["found"], summary["none"], summary["rejected"]) == (7, 3, 1, 3)
 
 
-def test_airflow_lists_it_as_a_provider(installed: Path, tmp_path: Path) -> None:
+def test_airflow_lists_it_as_a_provider(install: Callable[[str], Path], tmp_path: Path) -> None:
     listed = run(
-        str(installed),
+        str(install("")),
         "-m",
         "airflow",
         "providers",
