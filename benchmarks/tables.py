@@ -73,7 +73,9 @@ def results(images: int) -> list[CopySearchResult]:
         for n in range(MATCHES):
             page = f"https://example.org/news/{image}/{n}?from=search&position={n}"
             title, text = f"Снимок {image} на странице {n}", "A photograph of a harbour at dawn, published again. " * 3
-            yield CopyMatch(f"https://img.example.org/{image}/{n}.jpg", page, title, text, n + 1, "example.org")
+            yield CopyMatch(
+                f"https://img.example.org/{image}/{n}.jpg", page, title, text, n + 1, "example.org", "example.org"
+            )
 
     now = utc_now()
     return [

@@ -87,6 +87,7 @@ _MATCHES = sa.Table(
     Column("image_url", Text, nullable=False),
     Column("page_url", Text, nullable=False),
     Column("domain", Text, nullable=False),
+    Column("site", Text),
     Column("title", Text, nullable=False),
     Column("description", Text, nullable=False),
     Column("first_seen_at", Timestamp, nullable=False),

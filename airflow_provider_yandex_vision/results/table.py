@@ -151,7 +151,7 @@ class ResultTable:
 
     def _rehearse(self, connection: Connection) -> None:
         """Write a row twice, count it and roll back: fails if permissions or keys are missing."""
-        match = CopyMatch(image_url="", page_url="", title="", description="", rank=1, domain="")
+        match = CopyMatch(image_url="", page_url="", title="", description="", rank=1, domain="", site="")
         probe = CopySearchResult(repr(self.task), "found", matches=(match,), searched_at=self._now())
         for _ in range(2):
             self._upsert(connection, [probe])

@@ -39,7 +39,8 @@ class CopyMatch:
     """One page that shows a copy.
 
     :param rank: 1 is the most relevant.
-    :param domain: host of the page.
+    :param domain: host of the page, or of the image if the page is unknown, as :func:`normal_host` spells it.
+    :param site: registrable domain of that host, as :func:`site_of` says.
     """
 
     image_url: str
@@ -48,6 +49,7 @@ class CopyMatch:
     description: str
     rank: int
     domain: str
+    site: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from tests.results.samples import FIRST_RUN, MONDAY, SECOND_RUN, SHA, found, sel
 COLUMNS = {
     "images": "image_id image_uri status copy_count match_count error_code error_message content_sha256 etag size_bytes"
     " mime_type searched_at dag_id run_id task_id map_index",
-    "matches": "match_id image_id rank_no image_url page_url domain title description first_seen_at last_seen_at"
+    "matches": "match_id image_id rank_no image_url page_url domain site title description first_seen_at last_seen_at"
     " first_seen_run_id",
 }
 

@@ -56,7 +56,9 @@ def gone(engine: Engine, table: ResultTable) -> list[str]:
 
 class TestWrite:
     def test_every_field_is_stored(self, engine: Engine, table: ResultTable) -> None:
-        shown = CopyMatch("https://i.example.org/1.jpg", "https://example.org/1", "Title", "Words", 1, "example.org")
+        shown = CopyMatch(
+            "https://i.example.org/1.jpg", "https://example.org/1", "Title", "Words", 1, "example.org", "example.org"
+        )
         result = CopySearchResult(
             "s3://b/1", "found", 2**62, (shown,), None, None, SHA, 2**40, '"etag"', "image/jpeg", MONDAY
         )
@@ -139,11 +141,11 @@ class TestWrite:
 class TestText:
     @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
     def test_hostile_text_is_stored_as_text(self, table: ResultTable, text: str) -> None:
-        hostile = CopyMatch(text, text, text, text, 1, text)
+        hostile = CopyMatch(text, text, text, text, 1, text, text)
         result = found(f"s3://b/{text}", hostile, sha256=SHA, etag=text, mime_type=text)
         table.write([result, unanswered(text, "failed", etag=text)])
         stored = text.replace("\0", "\ufffd").replace("\ud83d", "\ufffd")
-        assert table.known([SHA])[SHA].matches == (CopyMatch(stored, stored, stored, stored, 1, stored),)
+        assert table.known([SHA])[SHA].matches == (CopyMatch(stored, stored, stored, stored, 1, stored, stored),)
         assert table.lookup([text, result.uri])[text].etag == stored
 
     def test_similar_file_names_are_distinct_images(self, table: ResultTable) -> None:
