@@ -114,7 +114,7 @@ def insert_with_hook(engine: Engine, found: list[CopySearchResult]) -> float:
     with fresh_tables(engine) as table:
 
         def insert() -> None:
-            hook.insert(table.name, [image_row(result, TASK, MATCHES) for result in found])
+            hook.insert(table.name, [image_row(result, TASK, utc_now(), MATCHES) for result in found])
             hook.insert(f"{table.name}_matches", [row for result in found for row in match_rows(result, TASK)])
 
         return seconds(insert)
