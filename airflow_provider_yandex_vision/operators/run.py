@@ -198,14 +198,16 @@ class CopySearchRun:
         known = partial(table.known, recheck_after=self._parameters.recheck_after) if table else None
         results: list[CopySearchResult] = []
         problems = Problems()
-        store = table.write if table else results.extend
         with closing(CopySearch(client, due, self.settings, known=known)) as search:
             self._search = search
             self._check_stopped()
             try:
                 # A full batch may leave part of a reply, which is paid for as well.
                 for batch in search.batches(max_results=MAX_UNCOMMITTED_RESULTS - client.max_images_per_request):
-                    store(batch)
+                    if table:
+                        search.counts.refuse(table.write(batch))
+                    else:
+                        results += batch
                     problems.note(batch)
             finally:
                 count_metrics(search.counts)
