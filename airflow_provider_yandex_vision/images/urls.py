@@ -18,7 +18,6 @@ from airflow_provider_yandex_vision.images.http import Web
 from airflow_provider_yandex_vision.images.ignored import CONVERTED_ENDINGS, IMAGE_ENDINGS, Ignored
 from airflow_provider_yandex_vision.images.storage import ALIASES, Storages
 from airflow_provider_yandex_vision.search import defaults
-from airflow_provider_yandex_vision.search.prepare import MAX_CONVERTED_BYTES
 from airflow_provider_yandex_vision.search.spill import SpillDict
 from airflow_provider_yandex_vision.search.workers import Workers
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError
@@ -63,7 +62,7 @@ def list_images(
     :raises ConfigurationError: nothing to search, an unknown connection, a missing backend, or not a URL.
     """
     ignored = Ignored() if ignored is None else ignored
-    storages = Storages(conn_id, MAX_CONVERTED_BYTES if convert else max_image_bytes)
+    storages = Storages(conn_id, defaults.MAX_CONVERTED_BYTES if convert else max_image_bytes)
     locations = [Location.open(url, storages) for url in urls_of(images)]
     if not locations:
         raise ConfigurationError("images is empty: there is nothing to search")

@@ -82,6 +82,7 @@ class Reading:
         self.readers = Workers("read", settings.max_concurrent_reads, outcomes)
         self._images = iter(images)
         self._prepare = prepare
+        self._max_read_bytes = settings.max_read_bytes
         self._outcomes = outcomes
         self._clock = clock
         self._waiting: deque[Image] = deque()
@@ -100,9 +101,9 @@ class Reading:
         return self.idle and self.ended and not self._waiting
 
     def start_jobs(self) -> None:
-        while self._waiting and self.held.fits(held_bytes(self._waiting[0])):
+        while self._waiting and self.held.fits(self._held_bytes(self._waiting[0])):
             image = self._waiting.popleft()
-            self.held.bytes += held_bytes(image)
+            self.held.bytes += self._held_bytes(image)
             self._reading += 1
             self.readers.submit(partial(self._read, image))
         images, size = self.held.room
@@ -122,7 +123,7 @@ class Reading:
     def take_read(self, read: Read) -> None:
         self._reading -= 1
         size = read.outcome.size if isinstance(read.outcome, PreparedImage) else 0
-        self.held.bytes += size - held_bytes(read.image)
+        self.held.bytes += size - self._held_bytes(read.image)
         self._average_seconds += (read.seconds - self._average_seconds) * SHARE_OF_LAST_READ
         if self._average_seconds > SLOW_READ_SECONDS:
             self.readers.grow()
@@ -137,7 +138,7 @@ class Reading:
             for image in islice(self._images, max_images):
                 self._outcomes.put(image)
                 max_images -= 1
-                max_bytes -= held_bytes(image)
+                max_bytes -= self._held_bytes(image)
                 if max_bytes <= 0:
                     return Listed(ended=False)
         except BaseException as error:
@@ -152,6 +153,8 @@ class Reading:
             outcome = error
         return Read(image, outcome, self._clock() - started)
 
-
-def held_bytes(image: Image) -> int:
-    return ASSUMED_BYTES if image.size is None else image.size
+    def _held_bytes(self, image: Image) -> int:
+        """What a listed image is going to hold; nothing if it is too large to be read."""
+        if image.size is None:
+            return ASSUMED_BYTES
+        return image.size if image.size <= self._max_read_bytes else 0

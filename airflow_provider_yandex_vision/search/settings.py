@@ -52,6 +52,11 @@ class Settings:
     max_retry_after: float = 120.0
     backoff: Backoff = field(default_factory=Backoff)
 
+    @property
+    def max_read_bytes(self) -> int:
+        """A larger file is rejected without being read."""
+        return self.max_image_bytes if self.convert is None else defaults.MAX_CONVERTED_BYTES
+
     def __post_init__(self) -> None:
         for name in ("max_concurrent_requests", "max_concurrent_reads", "max_held_images", "max_held_bytes"):
             if getattr(self, name) < 1:

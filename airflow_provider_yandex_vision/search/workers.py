@@ -72,11 +72,19 @@ class Workers:
             self.grow()
 
     def grow(self) -> None:
-        """Start another thread, unless all are running."""
+        """Start another thread, unless all are running, or the system has no more while there is at least one.
+
+        :raises RuntimeError: not even the first thread can start.
+        """
         if len(self._threads) < self._max_threads:
             thread = threading.Thread(target=self._work, name=f"vision-{self._name}-{len(self) + 1}", daemon=True)
             self._threads.append(thread)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:
+                self._threads.remove(thread)
+                if not self._threads:
+                    raise
 
     def close(self) -> None:
         """Start no further job. Safe to call from any thread and from a signal handler."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_yandex_vision.search.reading import ASSUMED_BYTES, Held, Listed, Read, Reading, held_bytes
+from airflow_provider_yandex_vision.search.reading import ASSUMED_BYTES, Held, Listed, Read, Reading
 from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.vision import Image, PreparedImage
 from airflow_provider_yandex_vision.vision.errors import ImageUnreadableError
@@ -169,6 +169,12 @@ class TestHeld:
         assert held.room == room
 
 
-@pytest.mark.parametrize(("size", "held"), [(None, ASSUMED_BYTES), (0, 0), (7, 7)])
-def test_image_holds_the_bytes_that_the_listing_says(size: int | None, held: int) -> None:
-    assert held_bytes(Image("memory://a", bytes, size)) == held
+@pytest.mark.parametrize(("size", "held"), [(None, ASSUMED_BYTES), (0, 0), (7, 7), (100, 100), (101, 0)])
+def test_image_holds_the_bytes_that_the_listing_says_unless_it_is_too_large_to_be_read(
+    size: int | None, held: int
+) -> None:
+    harness = Harness([], max_image_bytes=100)
+    harness.reading.take_image(Image("memory://a", bytes, size))
+    harness.reading.start_jobs()
+    assert harness.reading.held.bytes == held
+    harness.stop()
