@@ -18,7 +18,8 @@ from airflow_provider_yandex_vision.compat import AirflowSkipException
 from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
 from airflow_provider_yandex_vision.images.convert import require_pillow, to_accepted
 from airflow_provider_yandex_vision.images.ignored import Ignored
-from airflow_provider_yandex_vision.images.urls import Url, list_images, urls_of
+from airflow_provider_yandex_vision.images.location import Url
+from airflow_provider_yandex_vision.images.urls import list_images, urls_of
 from airflow_provider_yandex_vision.operators.arguments import check_types
 from airflow_provider_yandex_vision.operators.summary import Problems, count_metrics, log_summary, summary_of
 from airflow_provider_yandex_vision.results.database import sql_engine
