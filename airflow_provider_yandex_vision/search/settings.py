@@ -23,6 +23,7 @@ class Settings:
     :param requests_per_second: upper bound; adapts downwards if the service throttles.
     :param max_concurrent_requests: requests in flight at once.
     :param max_concurrent_reads: images read at once.
+    :param max_read_seconds: an image whose content takes longer to get is ``failed``.
     :param max_held_images: images listed ahead, in flight or waiting to be consumed.
     :param max_held_bytes: of their content; base64 adds a third.
     :param linger: seconds that an image waits for others to fill its request while a slot is free.
@@ -40,6 +41,7 @@ class Settings:
     requests_per_second: float = defaults.REQUESTS_PER_SECOND
     max_concurrent_requests: int = defaults.MAX_CONCURRENT_REQUESTS
     max_concurrent_reads: int = 16
+    max_read_seconds: float = 600.0
     max_held_images: int = 1024
     max_held_bytes: int = 32 * 1024 * 1024
     linger: float = 1.0

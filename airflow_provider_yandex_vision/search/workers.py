@@ -57,7 +57,7 @@ class Workers:
 
     def __init__(self, name: str, max_threads: int, outcomes: SimpleQueue[Any]) -> None:
         self._name = name
-        self._max_threads = max_threads
+        self.max_threads = max_threads
         self._outcomes = outcomes
         self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._closed = False
@@ -76,7 +76,7 @@ class Workers:
 
         :raises RuntimeError: not even the first thread can start.
         """
-        if len(self._threads) < self._max_threads:
+        if len(self._threads) < self.max_threads:
             thread = threading.Thread(target=self._work, name=f"vision-{self._name}-{len(self) + 1}", daemon=True)
             self._threads.append(thread)
             try:

@@ -17,6 +17,7 @@
     │       ├── ThrottledError            a rate or a quota was exceeded
     │       ├── UnavailableError          no reply, or the service is down
     │       └── ProtocolError             the reply breaks the contract
+    ├── StorageError                the storage of the images hangs
     ├── DatabaseError               results could not be written or read
     ├── SearchStoppedError          the search was stopped before it was complete
     ├── FailedImagesError           too many images ended ``failed``
@@ -161,6 +162,10 @@ class UnavailableError(TransientError):
 
 class ProtocolError(TransientError):
     """The reply is not JSON, is truncated, or breaks the contract."""
+
+
+class StorageError(YandexVisionError):
+    """Too many reads of images do not end."""
 
 
 class DatabaseError(YandexVisionError):
