@@ -22,6 +22,7 @@ from airflow_provider_yandex_vision.images.location import Url
 from airflow_provider_yandex_vision.images.urls import list_images, urls_of
 from airflow_provider_yandex_vision.operators.arguments import check_types
 from airflow_provider_yandex_vision.operators.summary import Problems, count_metrics, log_summary, summary_of
+from airflow_provider_yandex_vision.operators.xcom import bounded
 from airflow_provider_yandex_vision.results.database import sql_engine
 from airflow_provider_yandex_vision.results.due import DueImages
 from airflow_provider_yandex_vision.results.rows import TaskKey
@@ -203,7 +204,7 @@ class CopySearchRun:
         known = partial(table.known, recheck_after=self._parameters.recheck_after) if table else None
         results: list[CopySearchResult] = []
         problems = Problems()
-        store = table.write if table else results.extend
+        store = table.write if table else lambda batch: results.extend(map(bounded, batch))
         with closing(CopySearch(client, due, self.settings, known=known)) as search:
             self._search = search
             self._check_stopped()
