@@ -88,8 +88,8 @@ clean:  ## remove environments and build output
 $(READY): $(PINS) pyproject.toml
 	@echo "Installing Airflow $(AIRFLOW) and the development tools into $(VENV)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' $(PINS))"
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python $(PINS)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -o '^uv==[0-9.]*' $(PINS))"
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python $(PINS)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
