@@ -20,7 +20,7 @@ READY = $(VENV)/.ready
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test check matrix resolve lowest lint types bench fire fuzz mutants pins wheel clean
+.PHONY: help demo quick test check matrix resolve installs lowest lint types bench fire fuzz mutants pins wheel clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ matrix:  ## all tests on the oldest and the newest release, those without a serv
 
 resolve: $(READY)  ## whether every extra installs beside the official constraints of every release
 	$(BIN)/python .ci/resolve.py
+
+installs: $(READY)  ## the wheel beside official constraints, in fresh environments; runs the demo in each
+	.ci/installs
 
 lowest: .venv-lowest/.ready  ## the tests without a server, with the lowest versions that pyproject.toml allows
 	.venv-lowest/bin/python -m pytest -m "not integration" $(TESTS)
