@@ -52,6 +52,26 @@ def test_idle_time_earns_no_burst(time: Time) -> None:
     assert sent[-1] - sent[0] >= 0.8
 
 
+def test_new_limit_holds_at_once(time: Time) -> None:
+    pacer = pacer_of(time, 0.01)
+    first = pacer.wait()
+    pacer.limit(10)
+    sent = [pacer.wait() for _ in range(100)]
+    assert sent[-1] - first == pytest.approx(10.0)
+    pacer.limit(1)
+    assert pacer.wait() - sent[-1] == pytest.approx(1.0)
+
+
+def test_limit_of_a_shared_quota_keeps_what_was_learned_of_it(time: Time) -> None:
+    pacer = pacer_of(time, 10)
+    pacer.throttled(pacer.wait())
+    assert pacer.requests_per_second == pytest.approx(7.0)
+    pacer.limit(5)
+    assert pacer.requests_per_second == pytest.approx(3.5)
+    pacer.limit(10)
+    assert pacer.requests_per_second == pytest.approx(7.0)
+
+
 def test_late_wake_up_does_not_lower_the_rate(time: Time) -> None:
     def oversleep(seconds: float) -> None:
         time.now += seconds + 0.02
