@@ -227,9 +227,9 @@ class CopySearch:
     def _settle(self, image: PreparedImage, result: CopySearchResult) -> None:
         """Give the answer to the image and to all with the same content."""
         self._reading.held.bytes -= image.size
-        self._sending.retries.forget(image)
         self._ready.append(result)
-        duplicates = self._duplicates.settle(image, result)
+        duplicates = self._duplicates.settle(image, result, final=self._sending.retries.is_spent(image))
+        self._sending.retries.forget(image)
         self._ready.extend(duplicates)
         self.counts.duplicates += len(duplicates)
 
