@@ -16,7 +16,7 @@ from sqlalchemy.sql import Select
 
 from airflow_provider_yandex_vision.results.database import Database, chunks
 from airflow_provider_yandex_vision.results.rows import TaskKey, image_id, image_row, match_rows, stored_result
-from airflow_provider_yandex_vision.results.schema import Tables, ensure_tables
+from airflow_provider_yandex_vision.results.schema import LedgerTables, Tables, ensure_tables
 from airflow_provider_yandex_vision.results.upsert import check_supported, upsert
 from airflow_provider_yandex_vision.search.pacing import Random, Sleep
 from airflow_provider_yandex_vision.vision.errors import TableError
@@ -66,7 +66,7 @@ class ResultTable:
         self.name = name
         self.task = task
         self._tables = Tables.named(name)
-        self._database = Database(engine, name, sleep, random)
+        self.database = Database(engine, name, sleep, random)
         self._now = now
         images = self._tables.images.c
         self._by_this_run = and_(images.dag_id == task.dag_id, images.run_id == task.run_id)
@@ -78,8 +78,8 @@ class ResultTable:
         :param create: create missing tables.
         :raises TableError: a table is missing, has another layout, or does not accept rows.
         """
-        ensure_tables(self._database, self._tables, create=create)
-        self._database.transact("write", self._rehearse, TableError)
+        ensure_tables(self.database, (*self._tables, *LedgerTables.named(self.name)), create=create)
+        self.database.transact("write", self._rehearse, TableError)
 
     def write(self, results: Sequence[CopySearchResult]) -> None:
         """Commit results and their matches in one transaction; the last result for a URI wins.
@@ -89,7 +89,7 @@ class ResultTable:
         before. So a match is gone if and only if ``last_seen_at < searched_at``.
         """
         latest = {result.uri: result for result in results}
-        self._database.transact("write", lambda connection: self._upsert(connection, latest.values()))
+        self.database.transact("write", lambda connection: self._upsert(connection, latest.values()))
 
     def lookup(self, uris: Sequence[str]) -> dict[str, SearchedImage]:
         """What is known about these images, by URI; images never searched are left out."""
@@ -98,7 +98,7 @@ class ResultTable:
         known: dict[str, SearchedImage] = {}
         uri_of = {image_id(uri): uri for uri in uris}
         for chunk in chunks(uri_of):
-            rows = self._database.fetch(select(*columns).where(images.image_id.in_(chunk)))
+            rows = self.database.fetch(select(*columns).where(images.image_id.in_(chunk)))
             known.update((uri_of[row[0]], SearchedImage._make(row[1:])) for row in rows)
         return known
 
@@ -109,7 +109,7 @@ class ResultTable:
         """
         answers: dict[str, CopySearchResult] = {}
         for chunk in chunks(sha256s):
-            rows = self._database.fetch(self._newest_answers(chunk, recheck_after))
+            rows = self.database.fetch(self._newest_answers(chunk, recheck_after))
             matches = self._current_matches([row.image_id for row in rows])
             answers.update((row.content_sha256, stored_result(row, matches[row.image_id])) for row in rows)
         return answers
@@ -119,13 +119,13 @@ class ResultTable:
         images, matches = self._tables
         query = select(func.count()).select_from(matches.join(images, matches.c.image_id == images.c.image_id))
         first_seen_in_run = matches.c.first_seen_run_id == self.task.run_id
-        return int(self._database.fetch(query.where(first_seen_in_run, self._by_this_task))[0][0])
+        return int(self.database.fetch(query.where(first_seen_in_run, self._by_this_task))[0][0])
 
     def committed(self) -> int:
         """Number of images that this task instance has finished, in all its attempts."""
         images = self._tables.images
         query = select(func.count()).select_from(images).where(self._by_this_task, images.c.status != "failed")
-        return int(self._database.fetch(query)[0][0])
+        return int(self.database.fetch(query)[0][0])
 
     def _upsert(self, connection: Connection, results: Iterable[CopySearchResult]) -> None:
         dated = [result if result.searched_at else replace(result, searched_at=self._now()) for result in results]
@@ -158,7 +158,7 @@ class ResultTable:
         for table in self._tables:
             rows = select(func.count()).select_from(table).where(table.c.image_id == image_id(probe.uri))
             if connection.execute(rows).scalar() != 1:
-                raise TableError(f"{self._database.table} has another layout: {table.fullname} has no primary key")
+                raise TableError(f"{self.database.table} has another layout: {table.fullname} has no primary key")
         if transaction := connection.get_transaction():
             transaction.rollback()
 
@@ -186,7 +186,7 @@ class ResultTable:
             .order_by(matches.c.image_id, matches.c.rank_no)
         )
         found: defaultdict[str, list[Row[Any]]] = defaultdict(list)
-        for row in self._database.fetch(query) if image_ids else ():
+        for row in self.database.fetch(query) if image_ids else ():
             found[row.image_id].append(row)
         return found
 

@@ -62,6 +62,11 @@ class AdaptiveRate:
         self._cut_at = float("-inf")
         self._grown_at = 0.0
 
+    def configure(self, configured: float) -> None:
+        """Change the configured rate. The current one stays in proportion, so what was learned of the quota stays."""
+        self.current *= configured / self.configured
+        self.configured = configured
+
     def throttled(self, sent_at: float, now: float) -> bool:
         """Cut the rate. :return: False if the request was sent before the last cut, which took it into account."""
         if sent_at <= self._cut_at:
@@ -118,6 +123,17 @@ class Pacer:
     def pause_left(self) -> float:
         """Seconds until requests may go again; 0 unless the service throttles."""
         return max(0.0, self._resume_at - self._clock())
+
+    def limit(self, requests_per_second: float) -> None:
+        """Change the upper bound, in the middle of a search too.
+
+        The current rate stays in proportion to it: a share of a quota that turned out lower than configured is the
+        same share of a lower rate.
+        """
+        with self._lock:
+            gap = 1 / self._rate.current
+            self._rate.configure(requests_per_second)
+            self._next += 1 / self._rate.current - gap
 
     def wait(self) -> float:
         """Sleep until a request may go.
