@@ -125,11 +125,11 @@ class CopySearchRun:
             raise AirflowSkipException("images is an empty list: there is nothing to search")
         with ExitStack() as resources:
             client = resources.enter_context(closing(self._connect()))
-            table = self._open_table(resources)
+            table, ledger = self._open_table(resources)
+            due = self._due(urls, table, ledger)
             if self._parameters.plan_only:
-                return self._plan(self._due(urls, table, None), client.max_images_per_request)
-            ledger = self._open_ledger(table, resources) if table else None
-            return self._search_due(client, self._due(urls, table, ledger), table, ledger)
+                return self._plan(due, client.max_images_per_request)
+            return self._search_due(client, due, table, ledger)
 
     def stop(self) -> None:
         """Stop the search at once, or a listing as soon as it returns. Safe to call from any thread."""
@@ -141,19 +141,19 @@ class CopySearchRun:
         connections = self.settings.max_concurrent_requests
         return YandexVisionHook(self._parameters.yandex_vision_conn_id, max_concurrent_requests=connections).get_conn()
 
-    def _open_table(self, resources: ExitStack) -> ResultTable | None:
-        name, sql_conn_id = self._parameters.table, self._parameters.sql_conn_id
-        if not name or not sql_conn_id:
-            return None
-        engine = sql_engine(sql_conn_id)
-        resources.callback(engine.dispose)
-        table = ResultTable(engine, name, self._task)
-        table.prepare(create=self._parameters.create_table)
-        return table
-
-    def _open_ledger(self, table: ResultTable, resources: ExitStack) -> TableLedger:
+    def _open_table(self, resources: ExitStack) -> tuple[ResultTable | None, TableLedger | None]:
+        """The table, and the ledger of the tasks that search for it."""
         parameters = self._parameters
+        if not parameters.table or not parameters.sql_conn_id:
+            return None, None
+        engine = sql_engine(parameters.sql_conn_id)
+        resources.callback(engine.dispose)
+        table = ResultTable(engine, parameters.table, self._task)
+        table.prepare(create=parameters.create_table)
+        if parameters.plan_only:
+            return table, None
         ledger = TableLedger(
+            engine,
             table,
             parameters.yandex_vision_conn_id,
             parameters.share,
@@ -162,7 +162,7 @@ class CopySearchRun:
         )
         resources.callback(ledger.close)
         ledger.open()
-        return ledger
+        return table, ledger
 
     def _due(self, urls: list[Url], table: ResultTable | None, ledger: TableLedger | None) -> DueImages:
         parameters = self._parameters

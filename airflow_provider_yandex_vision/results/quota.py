@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import random
 import threading
+import time
 import uuid
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
@@ -12,13 +14,14 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import and_, func, select
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 
 from airflow_provider_yandex_vision.results import claims
 from airflow_provider_yandex_vision.results.clock import DatabaseTime
+from airflow_provider_yandex_vision.results.database import Database
 from airflow_provider_yandex_vision.results.rows import TaskKey
-from airflow_provider_yandex_vision.results.schema import LIFETIME, LedgerTables
-from airflow_provider_yandex_vision.results.table import ANSWERS, Now, ResultTable
+from airflow_provider_yandex_vision.results.schema import ANSWERS, LIFETIME, LedgerTables
+from airflow_provider_yandex_vision.results.table import Now, ResultTable
 from airflow_provider_yandex_vision.search.ledger import Claimed, Share
 from airflow_provider_yandex_vision.vision.errors import DatabaseError
 from airflow_provider_yandex_vision.vision.models import CopySearchResult, utc_now
@@ -49,6 +52,7 @@ class TableLedger:
 
     def __init__(
         self,
+        engine: Engine,
         table: ResultTable,
         yandex_vision_conn_id: str,
         share: Share,
@@ -61,6 +65,7 @@ class TableLedger:
         self.began = now() if run_began is None else run_began
         self.paid = 0
         """Images charged by earlier attempts of this task instance, as far as they may have been billed."""
+        self._database = Database(engine, table.name, time.sleep, random.random)
         self._table = table
         self._conn_id = yandex_vision_conn_id
         self._recheck_after = recheck_after or timedelta(0)
@@ -98,7 +103,7 @@ class TableLedger:
         ours = set(sha256s)
         charge = partial(self._charge, sha256s=ours)
         try:
-            ours = self._table.database.transact("claim contents in", charge)
+            ours = self._database.transact("claim contents in", charge)
             self._claimed |= ours
         except DatabaseError as error:
             self._warn(error)
@@ -124,7 +129,7 @@ class TableLedger:
                 self._pay(connection, -unbilled)
 
         try:
-            self._table.database.transact("end claims in", end)
+            self._database.transact("end claims in", end)
             self._claimed.difference_update(ended)
         except DatabaseError as error:
             self._warn(error)
@@ -146,7 +151,7 @@ class TableLedger:
 
     def _try(self, action: str, work: Callable[[Connection], None]) -> None:
         try:
-            self._table.database.transact(action, work, patience=0)
+            self._database.transact(action, work, patience=0)
         except DatabaseError as error:
             self._warn(error)
 
