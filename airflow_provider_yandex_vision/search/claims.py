@@ -9,8 +9,6 @@ from airflow_provider_yandex_vision.search.pacing import Clock
 from airflow_provider_yandex_vision.search.queues import Batch, DelayQueue
 from airflow_provider_yandex_vision.vision.models import CopySearchResult, PreparedImage
 
-SECONDS_TO_ASK_AGAIN = 1.0
-
 
 class Claims:
     """Images that were not sent yet: new ones, and those whose content another task is searching.
@@ -19,8 +17,9 @@ class Claims:
     consuming thread uses it.
     """
 
-    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, poll_seconds: float, clock: Clock) -> None:
         self.ledger = ledger
+        self._poll_seconds = poll_seconds
         self._new: deque[PreparedImage] = deque()
         self._elsewhere = DelayQueue(clock)
 
@@ -47,7 +46,7 @@ class Claims:
         claimed = self.ledger.claim([image.sha256 for image in images])
         elsewhere = [image for image in images if image.sha256 in claimed.elsewhere]
         if elsewhere:
-            self._elsewhere.add(elsewhere, SECONDS_TO_ASK_AGAIN)
+            self._elsewhere.add(elsewhere, self._poll_seconds)
         answered = [
             (image, image.copy_of(claimed.answers[image.sha256])) for image in images if image.sha256 in claimed.answers
         ]

@@ -64,7 +64,7 @@ class CopySearch:
         self.counts = Counts()
         self._service = service
         self._linger = settings.linger
-        self._claims = Claims(ledger or NoLedger(), clock)
+        self._claims = Claims(ledger or NoLedger(), settings.poll_seconds, clock)
         self._clock = clock
         self._now = now
         self._stop = Stop(wait)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_yandex_vision.search.ledger import Claimed, NoLedger
+from airflow_provider_yandex_vision.search.ledger import Claimed, Share
 from airflow_provider_yandex_vision.search.search import CopySearch
 from airflow_provider_yandex_vision.vision import CopySearchResult, Image
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError
@@ -165,7 +165,9 @@ class TestDuplicates:
     def test_known_answers_are_not_paid_for_again(self) -> None:
         asked: list[str] = []
 
-        class Ledger(NoLedger):
+        class Ledger:
+            share = Share()
+
             def claim(self, sha256s: Collection[str]) -> Claimed:
                 asked.extend(sha256s)
                 answer = CopySearchResult("memory://elsewhere", "found", 9)
