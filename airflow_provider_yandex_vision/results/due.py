@@ -22,8 +22,7 @@ class DueImages:
     is ``failed``, or is ``rejected`` and the content has changed since. With ``recheck_after``, an image is also
     skipped if its etag is unchanged and its last search is more recent than that and did not fail.
 
-    With ``max_images``, images never searched come first, then those searched the longest ago. Images finished
-    by earlier attempts of the task count against it.
+    With ``max_images``, images never searched come first, then those searched the longest ago.
 
     ``earlier`` counts the images that earlier attempts of the task have finished, ``finished`` those of other tasks of
     the run.
@@ -31,7 +30,7 @@ class DueImages:
     :param images: each URI at most once.
     :param table: earlier results; if None, no image is skipped.
     :param recheck_after: if None, every new run searches all images.
-    :param max_images: budget of the task instance; if None, images come in the order of the listing.
+    :param max_images: what is left of the budget; if None, images come in the order of the listing.
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class DueImages:
         if finished:
             log.info("Resuming: skipping %s images finished by earlier attempts", f"{finished:,}")
         if self._max_images is not None:
-            yield from self._within(max(0, self._max_images - finished))
+            yield from self._within(self._max_images)
         else:
             yield from (image for image, _ in self._due())
         log.info(
