@@ -37,9 +37,12 @@ class Duplicates:
         waiting.append(replace(image, part=b""))
         return True
 
-    def settle(self, image: PreparedImage, result: CopySearchResult) -> list[CopySearchResult]:
-        """Results of the images that waited. ``failed`` is not remembered: another attempt may work."""
-        if result.status != "failed":
+    def settle(self, image: PreparedImage, result: CopySearchResult, *, final: bool = False) -> list[CopySearchResult]:
+        """Results of the images that waited. ``failed`` is not remembered: another attempt may work.
+
+        :param final: remember it all the same.
+        """
+        if final or result.status != "failed":
             self._answers[image.sha256] = pickle.dumps(result)
         return [duplicate.copy_of(result) for duplicate in self._waiting.pop(image.sha256)]
 

@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from airflow_provider_yandex_vision.vision import errors, wire
+from airflow_provider_yandex_vision.vision.faults import Level, fault_of
 from airflow_provider_yandex_vision.vision.models import CopySearchResult, PreparedImage, clean, utc_now
 
 if TYPE_CHECKING:
@@ -24,15 +25,6 @@ PATH = "/vision/v1/batchAnalyze"
 MAX_MESSAGE_CHARACTERS = 500
 MAX_RETRY_AFTER = 24 * 60 * 60.0
 """Seconds. Airflow's scheduler cannot represent dates thousands of years ahead."""
-
-ERRORS: dict[int, type[errors.ServiceError]] = {
-    400: errors.InvalidRequestError,
-    413: errors.InvalidRequestError,
-    401: errors.AuthenticationError,
-    403: errors.PermissionDeniedError,
-    408: errors.UnavailableError,
-    429: errors.ThrottledError,
-}
 
 
 class VisionClient:
@@ -115,7 +107,9 @@ class VisionClient:
     def _error(self, reply: Reply) -> errors.ServiceError:
         code, words = wire.decode_error(reply.payload)
         message = (words or _plain_text(reply.payload) or "no explanation given")[:MAX_MESSAGE_CHARACTERS]
-        kind = ERRORS.get(reply.status, errors.UnavailableError if reply.status >= 500 else errors.AccessError)
+        kind = fault_of(Level.REQUEST, reply.status, code)
+        if kind is errors.CopySearchOffError:
+            message = f"{errors.COPY_SEARCH_OFF}, or the connection's host is wrong: {message}"
         if 300 <= reply.status < 400:
             message = "redirects are not followed; check the connection's host"
         if reply.status == 400 and "folder id" in message.lower():

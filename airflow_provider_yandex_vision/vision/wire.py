@@ -14,7 +14,14 @@ from typing import Any, TypeVar
 
 import pybase64
 
-from airflow_provider_yandex_vision.vision.errors import GRPC_CODES, ProtocolError
+from airflow_provider_yandex_vision.vision.errors import (
+    COPY_SEARCH_OFF,
+    GRPC_CODES,
+    CopySearchOffError,
+    InvalidRequestError,
+    ProtocolError,
+)
+from airflow_provider_yandex_vision.vision.faults import BROKEN, Level, fault_of
 from airflow_provider_yandex_vision.vision.models import (
     CopyMatch,
     CopySearchResult,
@@ -28,9 +35,6 @@ from airflow_provider_yandex_vision.vision.sites import normal_host, site_of
 MAX_IMAGES_PER_REQUEST = 8
 ENVELOPE_BYTES = 200
 """Upper bound for the JSON around the images: ``{"folderId":…,"analyzeSpecs":[…]}``."""
-
-BROKEN = "PROTOCOL"
-"""Error code of an image whose part of the reply breaks the contract."""
 
 PIECE_BYTES = 512 * 1024
 INT64_MAX = 2**63 - 1
@@ -125,7 +129,11 @@ def _decode_answer(file: dict[str, Any]) -> tuple[Status, dict[str, Any]]:
         code, message = _field(error, "code", int), _field(error, "message", str)
         if code or message:
             name = GRPC_CODES.get(code or 2, str(code))
-            return "rejected" if code == 3 else "failed", {"error_code": name, "error_message": clean(message)}
+            fault = fault_of(Level.IMAGE, 200, name)
+            if fault is CopySearchOffError:
+                message = f"{COPY_SEARCH_OFF}: {message}"
+            status: Status = "rejected" if fault is InvalidRequestError else "failed"
+            return status, {"error_code": name, "error_message": clean(message)}
     for feature in features:
         if feature.get("imageCopySearch") is not None:
             annotation = _field(feature, "imageCopySearch", dict)

@@ -28,6 +28,27 @@ from tests.support.counting import CountingService
 from tests.support.loopback import Loopback, Request, reply
 
 TRANSIENT_CODES = (4, 8, 13, 14)
+ACCESS_CODES = (7, 12, 16)
+COSTLY_FAULTS = frozenset(
+    {
+        "connection refused",
+        "reset before the search",
+        "reset before the reply",
+        "reset in the reply",
+        "stalls in the reply's head",
+        "stalls in the reply",
+        "504",
+        "504 after the search",
+        "HTML, status 200",
+        "truncated JSON",
+        "wrong number of results",
+        "result of the wrong type",
+        "duplicate key, two answers",
+        "reply too large",
+        "gzip bomb",
+    }
+)
+"""After these the client must assume that the images were billed, so each image meets one of them at most."""
 DOWN_SECONDS = 0.1
 
 
@@ -43,7 +64,10 @@ class ImageError(NamedTuple):
 
 
 PERMANENT_ERRORS = tuple(
-    ImageError(code, of_file) for code in GRPC_CODES if code not in TRANSIENT_CODES for of_file in (True, False)
+    ImageError(code, of_file)
+    for code in GRPC_CODES
+    if code not in TRANSIENT_CODES + ACCESS_CODES
+    for of_file in (True, False)
 )
 IMAGES_PER_PERMANENT_ERROR = 16
 
@@ -93,21 +117,30 @@ class FaultyService(CountingService):
         self._share = share
         self._random = random.Random(seed)
         self._turns = cycle(faults.items())
+        self._spent: set[str] = set()
 
     @property
     def delivered_twice(self) -> int:
         """Images requested again after their answer had reached the client."""
         return sum(times > 1 for times in self.delivered.values())
 
-    def draw(self) -> tuple[Fault, random.Random]:
-        """What to do with the next request, and a source of randomness for it."""
+    def draw(self, hashes: Collection[str]) -> Fault:
+        """What to do with a request for these images."""
         with self._lock:
-            dice = random.Random(self._random.getrandbits(32))
             if self._random.random() >= self._share:
-                return Exchange.answer, dice
+                return Exchange.answer
             name, fault = next(self._turns)
+            if name in COSTLY_FAULTS:
+                if not self._spent.isdisjoint(hashes):
+                    return Exchange.answer
+                self._spent.update(hashes)
             self.injected[name] += 1
-            return fault, dice
+            return fault
+
+    def dice(self) -> random.Random:
+        """A source of randomness for one request."""
+        with self._lock:
+            return random.Random(self._random.getrandbits(32))
 
     def note_delivered(self, hashes: Collection[str]) -> None:
         with self._lock:
@@ -124,16 +157,14 @@ class FaultyService(CountingService):
 class Exchange:
     """A request, and the connection that takes its reply."""
 
-    def __init__(
-        self, service: FaultyService, server: Loopback, connection: socket.socket, request: Request, dice: random.Random
-    ) -> None:
+    def __init__(self, service: FaultyService, server: Loopback, connection: socket.socket, request: Request) -> None:
         self.service = service
-        self.dice = dice
+        self.dice = service.dice()
         self._server = server
         self._connection = connection
         self._request = request
         self._specs: list[Json] = json.loads(request.body)["analyzeSpecs"]
-        self._hashes = [hashlib.sha256(pybase64.b64decode(spec["content"])).hexdigest() for spec in self._specs]
+        self.hashes = [hashlib.sha256(pybase64.b64decode(spec["content"])).hexdigest() for spec in self._specs]
 
     def __len__(self) -> int:
         return len(self._specs)
@@ -158,7 +189,7 @@ class Exchange:
     def deliver(self, payload: bytes, *headers: str, spoiled: Collection[int] = ()) -> None:
         """A good reply, except for the images at ``spoiled``."""
         self.send(payload, *headers)
-        self.service.note_delivered([sha for position, sha in enumerate(self._hashes) if position not in spoiled])
+        self.service.note_delivered([sha for position, sha in enumerate(self.hashes) if position not in spoiled])
 
     def send(self, payload: bytes, *headers: str, status: int = 200) -> None:
         self.write(reply(payload, *headers, status=f"{status} {HTTPStatus(status).phrase}"))
@@ -193,8 +224,8 @@ def burning(service: FaultyService) -> Iterator[str]:
     """Base URL of the service, served within the block."""
 
     def handle(connection: socket.socket, request: Request) -> None:
-        fault, dice = service.draw()
-        fault(Exchange(service, server, connection, request, dice))
+        exchange = Exchange(service, server, connection, request)
+        service.draw(exchange.hashes)(exchange)
 
     server = Loopback(handle)
     try:
