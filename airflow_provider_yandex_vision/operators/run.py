@@ -17,8 +17,11 @@ from airflow_provider_yandex_vision.compat import AirflowSkipException
 from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
 from airflow_provider_yandex_vision.images.convert import require_pillow, to_accepted
 from airflow_provider_yandex_vision.images.ignored import Ignored
-from airflow_provider_yandex_vision.images.urls import Url, list_images, urls_of
+from airflow_provider_yandex_vision.images.location import Url
+from airflow_provider_yandex_vision.images.urls import list_images, urls_of
+from airflow_provider_yandex_vision.operators.arguments import check_types
 from airflow_provider_yandex_vision.operators.summary import Problems, count_metrics, log_summary, summary_of
+from airflow_provider_yandex_vision.operators.xcom import bounded
 from airflow_provider_yandex_vision.results.database import sql_engine
 from airflow_provider_yandex_vision.results.due import DueImages
 from airflow_provider_yandex_vision.results.quota import TableLedger
@@ -54,6 +57,7 @@ class Parameters:
     plan_only: bool = False
     shard: int | str = 0
     shards: int | str = 1
+    max_failed_share: float = 0.1
     requests_per_second: float = defaults.REQUESTS_PER_SECOND
     max_concurrent_requests: int = defaults.MAX_CONCURRENT_REQUESTS
     max_image_bytes: int = defaults.MAX_IMAGE_BYTES
@@ -64,14 +68,19 @@ class Parameters:
     object_storage_conn_id: str | None = None
 
     def __post_init__(self) -> None:
+        check_types(self)
         if self.convert_images:
             require_pillow()
         if bool(self.table) != bool(self.sql_conn_id):
             raise ConfigurationError(f"set both or neither: table={self.table!r}, sql_conn_id={self.sql_conn_id!r}")
         if self.recheck_after is not None and not self.table:
             raise ConfigurationError("recheck_after needs table, which remembers earlier searches")
-        if self.max_images is not None and self.max_images < 1:
-            raise ConfigurationError(f"max_images must be at least 1, not {self.max_images}")
+        for name in ("max_images", "max_image_bytes", "max_request_bytes", "max_xcom_images"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigurationError(f"{name} must be at least 1, not {value}")
+        if not 0 <= self.max_failed_share <= 1:
+            raise ConfigurationError(f"max_failed_share must be from 0 to 1, not {self.max_failed_share}")
         try:
             in_range = 0 <= int(self.shard) < int(self.shards)
         except (TypeError, ValueError):
@@ -236,7 +245,7 @@ class CopySearchRun:
                         table.write(batch)
                         ledger.settle(batch)
                     else:
-                        results += batch
+                        results += map(bounded, batch)
                     problems.note(batch)
             finally:
                 count_metrics(search.counts)

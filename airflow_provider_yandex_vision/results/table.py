@@ -195,7 +195,8 @@ class ResultTable:
         no_answer_yet = images.match_count.is_(None)
         kept = {name: case((no_answer_yet, new[name]), else_=images[name]) for name in OF_THE_ANSWER}
         # No bound values: PyMySQL takes none after VALUES.
-        gone, still_gone = (literal_column(f"'{code}'") for code in (GONE, STILL_GONE))
+        gone: Any = literal_column(f"'{GONE}'")
+        still_gone: Any = literal_column(f"'{STILL_GONE}'")
         is_other_run = or_(images.dag_id != new["dag_id"], images.run_id != new["run_id"])
         was_gone = or_(images.error_code == still_gone, and_(images.error_code == gone, is_other_run))
         error_code = case((and_(new["error_code"] == gone, was_gone), still_gone), else_=new["error_code"])

@@ -24,7 +24,8 @@ from airflow_provider_yandex_vision.search.pacing import Clock, Pacer, Random
 from airflow_provider_yandex_vision.search.prepare import prepare_image, result_of_error
 from airflow_provider_yandex_vision.search.progress import Counts, Progress
 from airflow_provider_yandex_vision.search.queues import Batch
-from airflow_provider_yandex_vision.search.reading import Listed, Read, Reading
+from airflow_provider_yandex_vision.search.reading import Listed, Reading
+from airflow_provider_yandex_vision.search.running import Read
 from airflow_provider_yandex_vision.search.sending import Sending, Sent
 from airflow_provider_yandex_vision.search.service import Service
 from airflow_provider_yandex_vision.search.settings import Settings
@@ -166,7 +167,8 @@ class CopySearch:
         self._stop.error = self._stop.error or listed.error
 
     def _take_read(self, read: Read) -> None:
-        self._reading.take_read(read)
+        if not self._reading.take_read(read):
+            return
         match read.outcome:
             case PreparedImage() as image:
                 self._take_prepared(image)

@@ -19,6 +19,7 @@
     │       ├── UnavailableError          no connection, or the service is down
     │       │   └── LostReplyError              the request was sent and may have been billed, but there is no reply
     │       └── ProtocolError             the reply breaks the contract; the request may have been billed
+    ├── StorageError                the storage of the images hangs
     ├── DatabaseError               results could not be written or read
     ├── SearchStoppedError          the search was stopped before it was complete
     ├── FailedImagesError           too many images ended ``failed``
@@ -183,6 +184,10 @@ class ProtocolError(TransientError):
     """The reply is not JSON, is truncated, or breaks the contract."""
 
     may_be_billed = True
+
+
+class StorageError(YandexVisionError):
+    """Too many reads of images do not end."""
 
 
 class DatabaseError(YandexVisionError):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -118,6 +119,18 @@ class TestMemory:
                 held -= 1
         in_memory, read_but_not_consumed = 100, 4 * 8
         assert most <= in_memory + read_but_not_consumed + 2
+
+    def test_images_over_the_limit_reserve_no_memory_and_split_no_request(self) -> None:
+        service = FakeService()
+
+        def half_of_them_huge() -> Iterator[Image]:
+            for number in range(160):
+                yield image(f"memory://{number}")
+                yield Image(f"memory://huge/{number}", bytes, 50_000_000)
+
+        results = search(service, half_of_them_huge())
+        assert Counter(result.status for result in results.values()) == {"none": 160, "rejected": 160}
+        assert len(service.batches) <= 22
 
     @pytest.mark.parametrize("limit", [{"max_held_bytes": 1}, {"max_held_images": 1}])
     def test_one_image_always_fits(self, limit: dict[str, int]) -> None:
