@@ -18,6 +18,7 @@
     │       ├── UnavailableError          no reply, or the service is down
     │       └── ProtocolError             the reply breaks the contract
     ├── DatabaseError               results could not be written or read
+    ├── OutputError                 a report could not be written
     ├── SearchStoppedError          the search was stopped before it was complete
     ├── FailedImagesError           too many images ended ``failed``
     └── CountError                  images and rows do not add up: a bug in this package
@@ -165,6 +166,10 @@ class ProtocolError(TransientError):
 
 class DatabaseError(YandexVisionError):
     """Results could not be written or read. What was committed stays, so that another attempt can resume."""
+
+
+class OutputError(YandexVisionError):
+    """A report could not be written."""
 
 
 class SearchStoppedError(YandexVisionError):
