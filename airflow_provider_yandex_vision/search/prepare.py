@@ -46,7 +46,8 @@ def prepare_image(image: Image, service: Service, settings: Settings) -> Prepare
         raise ImageRejectedError(
             f"the image alone makes a request larger than max_request_bytes={settings.max_request_bytes:,}", "TOO_LARGE"
         )
-    return PreparedImage(image.uri, part, hashlib.sha256(stored).hexdigest(), len(stored), mime_type, etag)
+    sha256 = hashlib.sha256(stored).hexdigest()
+    return PreparedImage(image.uri, part, sha256, len(stored), mime_type, etag, image.conn_id)
 
 
 def result_of_error(image: Image, error: ImageError, searched_at: datetime) -> CopySearchResult:
@@ -59,6 +60,7 @@ def result_of_error(image: Image, error: ImageError, searched_at: datetime) -> C
         size=image.size,
         etag=image.etag,
         searched_at=searched_at,
+        conn_id=image.conn_id,
     )
 
 

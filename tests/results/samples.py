@@ -23,7 +23,7 @@ SHA = "0123456789abcdef" * 4
 
 
 def match(page: str, rank: int = 1, **fields: str) -> CopyMatch:
-    shown = CopyMatch(f"{page}.jpg", page, "", "", rank, "example.org")
+    shown = CopyMatch(f"{page}.jpg", page, "", "", rank, "example.org", "example.org")
     return replace(shown, **fields)  # type: ignore[arg-type]  # rank is no keyword here
 
 
