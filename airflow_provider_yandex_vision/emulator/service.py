@@ -98,8 +98,9 @@ class Service:
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self.index = index
-        self._authorization = api_key and f"Api-Key {api_key}"
-        self._bucket = TokenBucket(requests_per_second, clock) if requests_per_second else None
+        self._clock = clock
+        self.set_api_key(api_key)
+        self.set_quota(requests_per_second)
         self._latency = latency
         self._folder_id = folder_id
         self._sleep = sleep
@@ -107,6 +108,14 @@ class Service:
         self._statuses: Counter[int] = Counter()
         self._billed: Counter[str] = Counter()
         self._lock = Lock()
+
+    def set_api_key(self, api_key: str | None) -> None:
+        """Accept this key only from now on; None accepts any request."""
+        self._authorization = api_key and f"Api-Key {api_key}"
+
+    def set_quota(self, requests_per_second: float | None) -> None:
+        """Answer 429 above this rate from now on; None sets no limit."""
+        self._bucket = TokenBucket(requests_per_second, self._clock) if requests_per_second else None
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Answer one request.
