@@ -29,7 +29,14 @@ BELOW = {
 }
 """The rooms that each room may import, apart from itself and the modules next to the rooms."""
 
-DOCUMENTS = ("README.md", "SECURITY.md", "CHANGELOG.md", "docs/architecture.md", "docs/connection.md")
+DOCUMENTS = (
+    "README.md",
+    "SECURITY.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/architecture.md",
+    "docs/connection.md",
+)
 
 MAX_FILE_LINES = 300
 MAX_ATTRIBUTES = 15
