@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Callable
 from functools import cache
@@ -112,6 +113,14 @@ def test_it_contains_the_package_and_its_license_only(wheel: Path) -> None:
     assert not any("tests" in name for name in names)
     examples = {Path(name).stem for name in names if "/example_dags/" in name}
     assert examples == EXAMPLES_WITH_EXTRAS.keys() == {file.stem for file in EXAMPLES.glob("*.py")}
+
+
+def test_the_sdist_has_what_the_wheel_is_built_from(tmp_path: Path) -> None:
+    run(sys.executable, "-m", "build", "--sdist", "--installer", "uv", "--outdir", str(tmp_path), str(ROOT))
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as sdist:
+        parts = {Path(name).parts[1] for name in sdist.getnames()}
+    beside = {"CHANGELOG.md", "LICENSE", "PKG-INFO", "README.md", "SECURITY.md", "pyproject.toml", ".gitignore"}
+    assert parts == {"airflow_provider_yandex_vision", "dags_examples", *beside}
 
 
 def test_its_description_has_no_link_that_a_package_index_cannot_follow(wheel: Path) -> None:
