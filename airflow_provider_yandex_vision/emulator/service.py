@@ -82,6 +82,8 @@ class Service:
     :param requests_per_second: requests above this rate are answered with 429; None sets no limit.
     :param latency: seconds added to every search.
     :param folder_id: the folder of the key's service account.
+    :param plain_json: print ``copyCount`` as a number, as the vendor's reference page shows, and defaults too; else
+        print a text and leave defaults out, as protobuf does.
     """
 
     def __init__(
@@ -92,20 +94,31 @@ class Service:
         requests_per_second: float | None = None,
         latency: float = 0.0,
         folder_id: str = FOLDER_ID,
+        plain_json: bool = False,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self.index = index
-        self._authorization = api_key and f"Api-Key {api_key}"
-        self._bucket = TokenBucket(requests_per_second, clock) if requests_per_second else None
+        self._clock = clock
+        self.set_api_key(api_key)
+        self.set_quota(requests_per_second)
         self._latency = latency
         self._folder_id = folder_id
+        self._annotate = _annotate_plainly if plain_json else _annotate
         self._sleep = sleep
         self._new_id = new_id
         self._statuses: Counter[int] = Counter()
         self._billed: Counter[str] = Counter()
         self._lock = Lock()
+
+    def set_api_key(self, api_key: str | None) -> None:
+        """Accept this key only from now on; None accepts any request."""
+        self._authorization = api_key and f"Api-Key {api_key}"
+
+    def set_quota(self, requests_per_second: float | None) -> None:
+        """Answer 429 above this rate from now on; None sets no limit."""
+        self._bucket = TokenBucket(requests_per_second, self._clock) if requests_per_second else None
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Answer one request.
@@ -174,13 +187,17 @@ class Service:
         copies = self.index.search(image)
         with self._lock:
             self._billed[hashlib.sha256(content).hexdigest()] += 1
-        return {"imageCopySearch": _annotate(copies)}
+        return {"imageCopySearch": self._annotate(copies)}
 
 
 def _annotate(copies: list[Page]) -> Json:
     if not copies:
         return {}
     return {"topResults": [page.to_json() for page in copies[:MAX_TOP_RESULTS]], "copyCount": str(len(copies))}
+
+
+def _annotate_plainly(copies: list[Page]) -> Json:
+    return {"topResults": [], **_annotate(copies), "copyCount": len(copies)}
 
 
 def _error(code: int, message: str) -> Json:

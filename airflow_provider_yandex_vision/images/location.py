@@ -38,6 +38,7 @@ class Location:
         ``%`` are ordinary characters in an object's key.
     :param is_directory: whether the URL says so, by a slash at its end.
     :param max_bytes: read no more of an image.
+    :param conn_id: connection that ``fs`` was opened with.
     """
 
     url: str
@@ -48,6 +49,7 @@ class Location:
     is_directory: bool = False
     is_key: bool = False
     max_bytes: int = 0
+    conn_id: str | None = None
 
     @classmethod
     def open(cls, url: Url, storages: Storages) -> Location:
@@ -64,6 +66,7 @@ class Location:
             _check_web(protocol, conn_id, path, is_glob)
             return cls(f"{protocol}://{path}", protocol, path, storages.web)
         _check_path(url.text, protocol, path)
+        conn_id = storages.conn_id(protocol, conn_id)
         fs = storages.filesystem(protocol, conn_id)
         return cls(
             url=url.text,
@@ -74,6 +77,7 @@ class Location:
             is_directory=path.endswith("/") and not is_glob,
             is_key=url.is_key,
             max_bytes=storages.max_bytes,
+            conn_id=conn_id,
         )
 
     @property
@@ -145,7 +149,7 @@ class Location:
 
     def _image(self, file: File) -> Image:
         read = partial(read_file, self.fs, file, self.max_bytes)
-        return Image(f"{self.protocol}://{file.name}", read, file.size, file.etag)
+        return Image(f"{self.protocol}://{file.name}", read, file.size, file.etag, self.conn_id)
 
 
 def check_stores(locations: Iterable[Location]) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from airflow_provider_yandex_vision.search.dimensions import dimensions
 from airflow_provider_yandex_vision.search.service import Service
 from airflow_provider_yandex_vision.search.settings import Settings
-from airflow_provider_yandex_vision.vision.errors import ImageError, ImageRejectedError, ImageUnreadableError
+from airflow_provider_yandex_vision.vision.errors import GONE, ImageError, ImageRejectedError, ImageUnreadableError
 from airflow_provider_yandex_vision.vision.models import Content, CopySearchResult, Image, PreparedImage
 
 SENT_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
@@ -50,7 +50,8 @@ def _prepare(image: Image, service: Service, settings: Settings) -> PreparedImag
         raise ImageRejectedError(
             f"the image alone makes a request larger than max_request_bytes={settings.max_request_bytes:,}", "TOO_LARGE"
         )
-    return PreparedImage(image.uri, part, hashlib.sha256(stored).hexdigest(), len(stored), mime_type, etag)
+    sha256 = hashlib.sha256(stored).hexdigest()
+    return PreparedImage(image.uri, part, sha256, len(stored), mime_type, etag, image.conn_id)
 
 
 def result_of_error(image: Image, error: ImageError, searched_at: datetime) -> CopySearchResult:
@@ -63,6 +64,7 @@ def result_of_error(image: Image, error: ImageError, searched_at: datetime) -> C
         size=image.size,
         etag=image.etag,
         searched_at=searched_at,
+        conn_id=image.conn_id,
     )
 
 
@@ -74,7 +76,7 @@ def _read(image: Image) -> bytes:
     except FileNotFoundError as error:
         was_listed = image.size is not None or image.etag is not None
         reason = "the object is gone: it was deleted after it was listed" if was_listed else "the object does not exist"
-        raise ImageUnreadableError(reason, "GONE") from error
+        raise ImageUnreadableError(reason, GONE) from error
     except Exception as error:
         raise ImageUnreadableError(f"reading failed: {type(error).__name__}: {error}"[:500]) from error
     if not isinstance(content, bytes):

@@ -27,6 +27,7 @@ class Settings:
     :param max_held_images: images listed ahead, in flight or waiting to be consumed.
     :param max_held_bytes: of their content; base64 adds a third.
     :param linger: seconds that an image waits for others to fill its request while a slot is free.
+    :param poll_seconds: between two looks for the answer to a content that another task is searching.
     :param max_image_bytes: bytes of one image.
     :param max_pixels: width times height of one image.
     :param max_request_bytes: bytes of one request's body.
@@ -45,6 +46,7 @@ class Settings:
     max_held_images: int = 1024
     max_held_bytes: int = 32 * 1024 * 1024
     linger: float = 1.0
+    poll_seconds: float = 1.0
     max_image_bytes: int = defaults.MAX_IMAGE_BYTES
     max_pixels: int = 20_000_000
     max_request_bytes: int = defaults.MAX_REQUEST_BYTES

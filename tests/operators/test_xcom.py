@@ -19,7 +19,7 @@ from tests.support.secrets import API_KEY
 
 def match(rank: int, title: str = "A page") -> CopyMatch:
     url = f"https://a.test/{rank}"
-    return CopyMatch(image_url=f"{url}.jpg", page_url=url, title=title, description="", rank=rank, domain="a.test")
+    return CopyMatch(f"{url}.jpg", url, title, description="", rank=rank, domain="a.test", site="a.test")
 
 
 def result(*matches: CopyMatch, uri: str = "s3://b/a.jpg") -> CopySearchResult:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_yandex_vision.search.ledger import Claimed, Share
 from airflow_provider_yandex_vision.search.search import CopySearch
 from airflow_provider_yandex_vision.vision import CopySearchResult, Image
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError
@@ -177,13 +178,16 @@ class TestDuplicates:
     def test_known_answers_are_not_paid_for_again(self) -> None:
         asked: list[str] = []
 
-        def known(hashes: Collection[str]) -> dict[str, CopySearchResult]:
-            asked.extend(hashes)
-            answer = CopySearchResult("memory://elsewhere", "found", 9)
-            return {sha256: answer for sha256 in hashes if int(sha256, 16) % 2}
+        class Ledger:
+            share = Share()
+
+            def claim(self, sha256s: Collection[str]) -> Claimed:
+                asked.extend(sha256s)
+                answer = CopySearchResult("memory://elsewhere", "found", 9)
+                return Claimed({sha256: answer for sha256 in sha256s if int(sha256, 16) % 2})
 
         service = FakeService()
-        run = CopySearch(service, images(80), settings(), known=known)
+        run = CopySearch(service, images(80), settings(), ledger=Ledger())
         results = {result.uri: result for result in run}
         from_table = [result for result in results.values() if result.copy_count == 9]
         assert len(results) == len(set(asked)) == 80
