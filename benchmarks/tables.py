@@ -24,7 +24,7 @@ from sqlalchemy.engine import Engine
 from airflow_provider_yandex_vision.compat import Connection
 from airflow_provider_yandex_vision.results.database import chunks
 from airflow_provider_yandex_vision.results.rows import NewRow, TaskKey, image_row, match_rows
-from airflow_provider_yandex_vision.results.schema import Tables
+from airflow_provider_yandex_vision.results.schema import LedgerTables, Tables
 from airflow_provider_yandex_vision.results.table import ResultTable
 from airflow_provider_yandex_vision.vision.models import CopyMatch, CopySearchResult, utc_now
 
@@ -73,7 +73,9 @@ def results(images: int) -> list[CopySearchResult]:
         for n in range(MATCHES):
             page = f"https://example.org/news/{image}/{n}?from=search&position={n}"
             title, text = f"Снимок {image} на странице {n}", "A photograph of a harbour at dawn, published again. " * 3
-            yield CopyMatch(f"https://img.example.org/{image}/{n}.jpg", page, title, text, n + 1, "example.org")
+            yield CopyMatch(
+                f"https://img.example.org/{image}/{n}.jpg", page, title, text, n + 1, "example.org", "example.org"
+            )
 
     now = utc_now()
     return [
@@ -93,7 +95,7 @@ def fresh_tables(engine: Engine) -> Iterator[ResultTable]:
     try:
         yield table
     finally:
-        for each in Tables.named(name):
+        for each in (*Tables.named(name), *LedgerTables.named(name)):
             each.drop(engine)
 
 
@@ -112,7 +114,7 @@ def insert_with_hook(engine: Engine, found: list[CopySearchResult]) -> float:
     with fresh_tables(engine) as table:
 
         def insert() -> None:
-            hook.insert(table.name, [image_row(result, TASK, MATCHES) for result in found])
+            hook.insert(table.name, [image_row(result, TASK, utc_now(), MATCHES) for result in found])
             hook.insert(f"{table.name}_matches", [row for result in found for row in match_rows(result, TASK)])
 
         return seconds(insert)

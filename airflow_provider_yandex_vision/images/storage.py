@@ -27,25 +27,29 @@ class Storages:
     """The storages of one listing. Each is opened once, however many URLs need it.
 
     :param conn_id: connection for URLs that do not name one.
-    :param max_bytes: largest image to read over HTTP.
+    :param max_bytes: read no more of an image.
     """
 
     def __init__(self, conn_id: str | None = None, max_bytes: int = defaults.MAX_IMAGE_BYTES) -> None:
         self._conn_id = conn_id
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._opened: dict[tuple[str, str | None], Any] = {}
+
+    def conn_id(self, scheme: str, conn_id: str | None) -> str | None:
+        """The connection for a URL that names this one, or none. Local files need none."""
+        return None if scheme == "file" else conn_id or self._conn_id
 
     def filesystem(self, scheme: str, conn_id: str | None) -> Any:
         """:raises ConfigurationError: the connection does not exist, or the backend is not installed."""
         protocol = ALIASES.get(scheme, scheme)
-        key = (protocol, None if protocol == "file" else conn_id or self._conn_id)
+        key = (protocol, self.conn_id(scheme, conn_id))
         if key not in self._opened:
             self._opened[key] = _open(scheme, *key)
         return self._opened[key]
 
     @cached_property
     def web(self) -> Web:
-        return Web(self._max_bytes)
+        return Web(self.max_bytes)
 
     @cached_property
     def bucket(self) -> str | None:

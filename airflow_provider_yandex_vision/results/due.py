@@ -8,7 +8,7 @@ from heapq import heappop, heappush
 from logging import getLogger
 
 from airflow_provider_yandex_vision.results.database import chunks
-from airflow_provider_yandex_vision.results.table import Now, ResultTable, SearchedImage
+from airflow_provider_yandex_vision.results.table import CLOCK_SKEW, Now, ResultTable, SearchedImage
 from airflow_provider_yandex_vision.search.progress import Counts
 from airflow_provider_yandex_vision.vision.models import Image, utc_now
 
@@ -20,10 +20,10 @@ class DueImages:
 
     An image is skipped if it has a result of this DAG run (from an earlier attempt or another task), unless that
     is ``failed``, or is ``rejected`` and the content has changed since. With ``recheck_after``, an image is also
-    skipped if its etag is unchanged and its last search is more recent than that and did not fail.
+    skipped if its etag is unchanged, the last try did not fail, and its answer or rejection is more recent than that.
+    A time in the future is unknown, and counts as never.
 
-    With ``max_images``, images never searched come first, then those searched the longest ago. Images finished
-    by earlier attempts of the task count against it.
+    With ``max_images``, images never searched come first, then those searched the longest ago.
 
     ``earlier`` counts the images that earlier attempts of the task have finished, ``finished`` those of other tasks of
     the run.
@@ -31,7 +31,7 @@ class DueImages:
     :param images: each URI at most once.
     :param table: earlier results; if None, no image is skipped.
     :param recheck_after: if None, every new run searches all images.
-    :param max_images: budget of the task instance; if None, images come in the order of the listing.
+    :param max_images: what is left of the budget; if None, images come in the order of the listing.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class DueImages:
         self._table = table
         self._task = table and table.task
         self._max_images = max_images
+        self._latest = now() + CLOCK_SKEW
         self._fresh_since = None if recheck_after is None else now() - recheck_after
         self.listed = 0
         self.earlier = Counts()
@@ -63,7 +64,7 @@ class DueImages:
         if finished:
             log.info("Resuming: skipping %s images finished by earlier attempts", f"{finished:,}")
         if self._max_images is not None:
-            yield from self._within(max(0, self._max_images - finished))
+            yield from self._within(self._max_images)
         else:
             yield from (image for image, _ in self._due())
         log.info(
@@ -85,7 +86,7 @@ class DueImages:
                 elif self._is_unchanged(image, searched):
                     self.unchanged += 1
                 else:
-                    yield image, searched
+                    yield image, (searched if searched.settled_at < self._latest else None)
 
     def _is_finished(self, image: Image, searched: SearchedImage) -> bool:
         of_this_run = self._task and (searched.dag_id, searched.run_id) == (self._task.dag_id, self._task.run_id)
@@ -98,7 +99,7 @@ class DueImages:
             self.finished += 1
 
     def _is_unchanged(self, image: Image, searched: SearchedImage) -> bool:
-        is_fresh = self._fresh_since is not None and searched.searched_at > self._fresh_since
+        is_fresh = self._fresh_since is not None and self._fresh_since < searched.settled_at < self._latest
         return is_fresh and image.etag is not None and image.etag == searched.etag
 
     def _within(self, budget: int) -> Iterator[Image]:
@@ -106,7 +107,7 @@ class DueImages:
         waiting: list[tuple[float, int, Image]] = []
         for number, (image, searched) in enumerate(self._due()):
             if searched is not None:
-                heappush(waiting, (-searched.searched_at.timestamp(), -number, image))
+                heappush(waiting, (-searched.settled_at.timestamp(), -number, image))
             elif budget:
                 budget -= 1
                 yield image

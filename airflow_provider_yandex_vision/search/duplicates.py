@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from functools import cached_property
 
 from airflow_provider_yandex_vision.search.spill import SpillDict
 from airflow_provider_yandex_vision.vision.models import CopySearchResult, PreparedImage
@@ -14,7 +15,10 @@ class Duplicates:
 
     def __init__(self) -> None:
         self._waiting: dict[str, list[PreparedImage]] = {}
-        self._answers = SpillDict()
+
+    @cached_property
+    def _answers(self) -> SpillDict:
+        return SpillDict()
 
     def answer(self, image: PreparedImage) -> CopySearchResult | None:
         """The answer for this image, if the same bytes have been searched."""

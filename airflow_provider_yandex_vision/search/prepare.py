@@ -8,11 +8,8 @@ from datetime import datetime
 from airflow_provider_yandex_vision.search.dimensions import dimensions
 from airflow_provider_yandex_vision.search.service import Service
 from airflow_provider_yandex_vision.search.settings import Settings
-from airflow_provider_yandex_vision.vision.errors import ImageError, ImageRejectedError, ImageUnreadableError
+from airflow_provider_yandex_vision.vision.errors import GONE, ImageError, ImageRejectedError, ImageUnreadableError
 from airflow_provider_yandex_vision.vision.models import Content, CopySearchResult, Image, PreparedImage
-
-MAX_CONVERTED_BYTES = 100_000_000
-"""A larger file is not read into memory, whatever could be made of it."""
 
 SENT_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 OTHER_TYPES = {
@@ -31,9 +28,16 @@ def prepare_image(image: Image, service: Service, settings: Settings) -> Prepare
     Hash and size are those of the stored bytes, even if ``settings.convert`` sends others.
 
     :raises ImageRejectedError: the bytes are at fault.
-    :raises ImageUnreadableError: the storage did not return them.
+    :raises ImageUnreadableError: the storage did not return them, or there is no memory for them.
     """
-    if image.size is not None and (settings.convert is None or image.size > MAX_CONVERTED_BYTES):
+    try:
+        return _prepare(image, service, settings)
+    except MemoryError as error:
+        raise ImageUnreadableError("there is not enough memory for the image", "OUT_OF_MEMORY") from error
+
+
+def _prepare(image: Image, service: Service, settings: Settings) -> PreparedImage:
+    if image.size is not None and (settings.convert is None or image.size > settings.max_read_bytes):
         _check_size(image.size, settings)
     stored = _read(image)
     etag = stored.etag if isinstance(stored, Content) and stored.etag else image.etag
@@ -46,7 +50,8 @@ def prepare_image(image: Image, service: Service, settings: Settings) -> Prepare
         raise ImageRejectedError(
             f"the image alone makes a request larger than max_request_bytes={settings.max_request_bytes:,}", "TOO_LARGE"
         )
-    return PreparedImage(image.uri, part, hashlib.sha256(stored).hexdigest(), len(stored), mime_type, etag)
+    sha256 = hashlib.sha256(stored).hexdigest()
+    return PreparedImage(image.uri, part, sha256, len(stored), mime_type, etag, image.conn_id)
 
 
 def result_of_error(image: Image, error: ImageError, searched_at: datetime) -> CopySearchResult:
@@ -59,18 +64,19 @@ def result_of_error(image: Image, error: ImageError, searched_at: datetime) -> C
         size=image.size,
         etag=image.etag,
         searched_at=searched_at,
+        conn_id=image.conn_id,
     )
 
 
 def _read(image: Image) -> bytes:
     try:
         content = image.read()
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except FileNotFoundError as error:
         was_listed = image.size is not None or image.etag is not None
         reason = "the object is gone: it was deleted after it was listed" if was_listed else "the object does not exist"
-        raise ImageUnreadableError(reason, "GONE") from error
+        raise ImageUnreadableError(reason, GONE) from error
     except Exception as error:
         raise ImageUnreadableError(f"reading failed: {type(error).__name__}: {error}"[:500]) from error
     if not isinstance(content, bytes):

@@ -10,6 +10,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeAlias
 
+from airflow_provider_yandex_vision.search.ledger import Limits
 from airflow_provider_yandex_vision.search.pacing import Clock, Pacer
 from airflow_provider_yandex_vision.search.progress import Counts
 from airflow_provider_yandex_vision.search.queues import Batch, Packer
@@ -72,8 +73,8 @@ class Sending:
         self.packer = Packer(service.max_images_per_request, settings.max_request_bytes - service.envelope_bytes)
         self.retries = Retries(settings, clock)
         self._send = partial(_send, service, pacer)
-        self._window = settings.max_concurrent_requests
         self._max_images = service.max_images_per_request
+        self.limits = Limits(settings, pacer)
         self._counts = counts
         self._stop = stop
         self._clock = clock
@@ -86,7 +87,7 @@ class Sending:
     @property
     def has_free_slot(self) -> bool:
         """A batch that waits for its next attempt keeps its slot, so a broken service is not flooded."""
-        return self.in_flight + len(self.retries.whole) < self._window
+        return self.in_flight + len(self.retries.whole) < self.limits.window
 
     @property
     def idle(self) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -58,8 +60,14 @@ class VisionClient:
         self.host = host.rstrip("/")
         self.credentials_kind = credentials.kind
         self._folder_id = folder_id
+        self._hide = credentials.hide
         self._now = now
         self._transport = Transport(credentials, self.host + PATH, (connect_timeout, timeout), connections, clock)
+
+    @property
+    def proxy(self) -> str | None:
+        """Host and port of the proxy that requests go through."""
+        return self._transport.proxy
 
     def batch_analyze(self, images: Sequence[PreparedImage]) -> list[CopySearchResult]:
         """Search for copies of 1 to 8 images in one request.
@@ -74,7 +82,9 @@ class VisionClient:
             reply = self._transport.post(body, {"x-client-request-id": request_id})
             if reply.status != 200:
                 raise self._error(reply)
-            return wire.decode_reply(reply.payload, images, self._now())
+            results = wire.decode_reply(reply.payload, images, self._now(), self._hide)
+            request_id = reply.headers.get("x-request-id") or request_id
+            return [replace(result, request_id=request_id) for result in results]
         except errors.ServiceError as error:
             error.request_id = error.request_id or request_id
             error.uris = tuple(image.uri for image in images)
@@ -102,8 +112,8 @@ class VisionClient:
         self._transport.close()
 
     def _error(self, reply: Reply) -> errors.ServiceError:
-        code, words = wire.decode_error(reply.payload)
-        message = (words or _plain_text(reply.payload) or "no explanation given")[:MAX_MESSAGE_CHARACTERS]
+        code, words = wire.decode_error(reply.payload, self._hide)
+        message = (words or self._hide(_plain_text(reply.payload)) or "no explanation given")[:MAX_MESSAGE_CHARACTERS]
         kind = fault_of(Level.REQUEST, reply.status, code)
         if kind is errors.CopySearchOffError:
             message = f"{errors.COPY_SEARCH_OFF}, or the connection's host is wrong: {message}"
@@ -138,5 +148,7 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
 
 def _plain_text(payload: bytes) -> str:
     """The text of a reply that does not come from the service, such as a load balancer's HTML, on one line."""
-    text = re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", payload[:10_000].decode(errors="replace"))
+    start = payload[:10_000].decode(json.detect_encoding(payload), errors="replace")
+    start = re.sub(r"\\u([0-9a-fA-F]{4})", lambda escape: chr(int(escape[1], 16)), start)
+    text = re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", start)
     return clean(" ".join(text.split()))

@@ -19,7 +19,9 @@
     │       ├── UnavailableError          no connection, or the service is down
     │       │   └── LostReplyError              the request was sent and may have been billed, but there is no reply
     │       └── ProtocolError             the reply breaks the contract; the request may have been billed
+    ├── StorageError                the storage of the images hangs
     ├── DatabaseError               results could not be written or read
+    ├── OutputError                 a report could not be written
     ├── SearchStoppedError          the search was stopped before it was complete
     ├── FailedImagesError           too many images ended ``failed``
     └── CountError                  images and rows do not add up: a bug in this package
@@ -36,6 +38,9 @@ FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE DATA
 """
 GRPC_CODES = dict(enumerate(CODE_NAMES.split(), start=1))
 """Names of the service's status codes, as numbered in ``google/rpc/code.proto``."""
+
+GONE, STILL_GONE = "GONE", "STILL_GONE"
+"""Codes of an image that does not exist: since this run, or already in a run before."""
 
 SHOWN_IMAGES = 3
 
@@ -182,8 +187,16 @@ class ProtocolError(TransientError):
     may_be_billed = True
 
 
+class StorageError(YandexVisionError):
+    """Too many reads of images do not end."""
+
+
 class DatabaseError(YandexVisionError):
     """Results could not be written or read. What was committed stays, so that another attempt can resume."""
+
+
+class OutputError(YandexVisionError):
+    """A report could not be written."""
 
 
 class SearchStoppedError(YandexVisionError):

@@ -13,16 +13,19 @@ from dataclasses import dataclass
 from functools import partial
 from tempfile import SpooledTemporaryFile
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
+from requests.utils import select_proxy
 from urllib3.exceptions import HTTPError
 
 from airflow_provider_yandex_vision.vision.calls import Calls, watched
 from airflow_provider_yandex_vision.vision.credentials import Credentials
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ProtocolError
 from airflow_provider_yandex_vision.vision.faults import Level, fault_of
+from airflow_provider_yandex_vision.vision.loopback import is_loopback
 from airflow_provider_yandex_vision.vision.wire import RequestBody
 
 MAX_REPLY_BYTES = 32 * 1024 * 1024
@@ -38,7 +41,7 @@ NOISE = re.compile(r"^(<[^>]*>|\w+\([^)]*\)): |\[(Errno|SSL)[^]]*] | \(_ssl\.c:\
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A complete reply, with the credentials removed."""
+    """A complete reply. Its payload may still echo the credentials: they are found when it is decoded."""
 
     status: int
     headers: Mapping[str, str]
@@ -76,7 +79,13 @@ class Transport:
             self._request = self._session.prepare_request(request)
         except requests.RequestException as error:
             raise ConfigurationError(f"cannot send requests to {url}: {error}") from None
-        self._settings = self._session.merge_environment_settings(url, {}, stream=True, verify=None, cert=None)
+        self._settings = environment_settings(self._session, str(self._request.url))
+
+    @property
+    def proxy(self) -> str | None:
+        """Host and port of the proxy that requests go through, without its password."""
+        proxy = select_proxy(str(self._request.url), self._settings["proxies"])
+        return proxy.rpartition("//")[2].rpartition("@")[2].rstrip("/") if proxy else None
 
     def post(self, body: RequestBody, headers: dict[str, str]) -> Reply:
         """Send a request, and once more if the service rejects a token that can be renewed.
@@ -105,7 +114,7 @@ class Transport:
                     if reply.status_code < 200:
                         # Not the reply: that may follow, and must not become the next request's.
                         reply.raw.close()
-                    payload = hide(read_reply(reply))
+                    payload = read_reply(reply)
                     reply_headers = CaseInsensitiveDict((name, hide(value)) for name, value in reply.headers.items())
                     if not call.over:
                         return Reply(reply.status_code, reply_headers, payload)
@@ -134,6 +143,14 @@ class Outgoing:
     def __iter__(self) -> Iterator[bytes]:
         yield from self.body
         self.was_sent()
+
+
+def environment_settings(session: requests.Session, url: str) -> dict[str, Any]:
+    """Certificates and proxies that the environment names, but no proxy on the way to this machine itself."""
+    settings = session.merge_environment_settings(url, {}, stream=True, verify=None, cert=None)
+    if is_loopback(urlsplit(url).hostname or ""):
+        settings["proxies"] = {}
+    return dict(settings)
 
 
 def read_reply(reply: requests.Response) -> bytes:

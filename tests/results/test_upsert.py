@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -41,13 +42,20 @@ def test_untested_database_is_refused(url: str) -> None:
 def test_rows_are_written_in_key_order(engine: Engine, table: ResultTable) -> None:
     """Writers of the same rows then do not deadlock."""
     written: list[list[str]] = []
-    event.listen(engine, "before_cursor_execute", lambda *args: written.append([row[0] for row in args[3]]))
+
+    def note(_1: object, _2: object, statement: str, rows: Any, *_: object) -> None:
+        if statement.startswith("INSERT"):
+            written.append([row[0] for row in rows])
+
+    event.listen(engine, "before_cursor_execute", note)
     table.write([found(f"s3://b/{n}", *"abc") for n in range(20)])
     assert [len(keys) for keys in written] == [20, 60]
     assert all(keys == sorted(keys) for keys in written)
 
 
 def test_additional_columns_are_kept(engine: Engine, table: ResultTable) -> None:
+    if engine.dialect.name == "duckdb" and version("duckdb").startswith(("1.2.", "1.3.")):
+        pytest.skip("DuckDB before 1.4 sets columns that an upsert does not name to NULL if the table has an index")
     table.write([found("s3://b/1", "page")])
     with engine.begin() as connection:
         for name in (table.name, f"{table.name}_matches"):

@@ -102,7 +102,7 @@ def serving(answer: Answer, *, tls: ssl.SSLContext | None = None, heads: list[st
 def tls_context(authority: Path) -> ssl.SSLContext:
     """A server's context, with a certificate that only clients with the file written to ``authority`` trust."""
     issuer, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    issuer.issue_cert("localhost").configure_cert(context)
+    issuer.issue_cert("localhost", "vision.test").configure_cert(context)
     issuer.cert_pem.write_to_path(authority)
     return context
 
