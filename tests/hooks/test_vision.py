@@ -294,7 +294,7 @@ class TestTestConnection:
             (401, f'{{"code": 16, "message": "Unknown api key {API_KEY}"}}', False, "The API key is wrong"),
             (403, '{"code": 7, "message": "no"}', False, "Permission denied: the service account needs the role"),
             (503, "", False, "The host is unreachable or unavailable"),
-            (404, "<html>No such page</html>", False, f"{STRANGE}: No such page"),
+            (404, "<html>No such page</html>", False, f"{STRANGE}: copy search seems to be off, or the conn"),
             (200, "<html>Welcome</html>", False, STRANGE),
             (400, "<html>Plain HTTP sent to HTTPS port</html>", False, STRANGE),
             (302, "", False, f"{STRANGE}: redirects are not followed"),

@@ -28,7 +28,7 @@ from tests.support.faulty_service import (
 from tests.support.pictures import images
 from tests.support.secrets import API_KEY
 
-TIMEOUT = 1.0
+TIMEOUT = 2.0
 SETTINGS = Settings(
     requests_per_second=1e6,
     max_concurrent_requests=16,

@@ -116,6 +116,7 @@ class FaultyService(CountingService):
         self.delivered: Counter[str] = Counter()
         self._share = share
         self._random = random.Random(seed)
+        self._seeds = random.Random(seed)
         self._turns = cycle(faults.items())
         self._spent: set[str] = set()
 
@@ -140,7 +141,7 @@ class FaultyService(CountingService):
     def dice(self) -> random.Random:
         """A source of randomness for one request."""
         with self._lock:
-            return random.Random(self._random.getrandbits(32))
+            return random.Random(self._seeds.getrandbits(32))
 
     def note_delivered(self, hashes: Collection[str]) -> None:
         with self._lock:
@@ -207,7 +208,7 @@ class Exchange:
         raise ConnectionAbortedError
 
     def go_down(self) -> None:
-        """Close all connections without a reply and refuse others for a moment."""
+        """Close the connection without a reply, and refuse new ones for a moment."""
         self._server.restart(DOWN_SECONDS)
         raise ConnectionAbortedError
 

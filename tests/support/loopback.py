@@ -45,7 +45,8 @@ class Loopback:
             self._shut()
 
     def restart(self, after: float) -> None:
-        """Refuse connections for so many seconds and ignore those that are open."""
+        """Refuse connections for so many seconds, apart from those that are open."""
+        time.sleep(0.05)  # connections that are made but not accepted yet would be reset
         with self._lock:
             if not self._listener:
                 return
@@ -71,13 +72,13 @@ class Loopback:
         with suppress(OSError):
             while True:
                 connection, _ = listener.accept()
-                threading.Thread(target=self._serve, args=(listener, connection), daemon=True).start()
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
-    def _serve(self, listener: socket.socket, connection: socket.socket) -> None:
+    def _serve(self, connection: socket.socket) -> None:
         with suppress(OSError), connection:
             channel = self._tls.wrap_socket(connection, server_side=True) if self._tls else connection
             with channel, channel.makefile("rb") as stream:
-                while (request := _read_request(stream)) and listener is self._listener:
+                while (request := _read_request(stream)) and not self._closed:
                     self._handler(channel, request)
 
 
