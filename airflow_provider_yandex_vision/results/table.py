@@ -11,7 +11,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, case, func, or_, select
+from sqlalchemy import and_, case, func, literal_column, or_, select
 from sqlalchemy.engine import Connection, Engine
 
 from airflow_provider_yandex_vision.results.database import Database, chunks
@@ -26,13 +26,17 @@ from airflow_provider_yandex_vision.results.rows import (
 from airflow_provider_yandex_vision.results.schema import ANSWERS, Tables
 from airflow_provider_yandex_vision.results.upsert import check_supported, upsert
 from airflow_provider_yandex_vision.search.pacing import Random, Sleep
-from airflow_provider_yandex_vision.vision.errors import TableError
+from airflow_provider_yandex_vision.vision.errors import GONE, STILL_GONE, TableError
 from airflow_provider_yandex_vision.vision.models import CopyMatch, CopySearchResult, Status, utc_now
 
 Now = Callable[[], datetime]  # aware
 
 OF_THE_ANSWER = ("copy_count", "match_count", "content_sha256", "size_bytes", "mime_type", "searched_at", "request_id")
 """Columns that a search without an answer leaves alone if the image had an answer before."""
+
+
+CLOCK_SKEW = timedelta(minutes=1)
+"""How far the clocks of machines may differ. A time further in the future is as good as unknown."""
 
 
 class SearchedImage(NamedTuple):
@@ -48,6 +52,11 @@ class SearchedImage(NamedTuple):
     run_id: str
     task_id: str
     map_index: int
+
+    @property
+    def settled_at(self) -> datetime:
+        """When the image got its answer, or was last rejected."""
+        return self.checked_at if self.status == "rejected" else self.searched_at
 
 
 class ResultTable:
@@ -139,6 +148,12 @@ class ResultTable:
         query = select(func.count()).select_from(images).where(self._by_this_task, images.c.status != "failed")
         return int(self._database.fetch(query)[0][0])
 
+    def still_gone(self) -> int:
+        """Number of images that this task instance did not find, and an earlier run neither."""
+        images = self._tables.images
+        query = select(func.count()).select_from(images).where(self._by_this_task, images.c.error_code == STILL_GONE)
+        return int(self._database.fetch(query)[0][0])
+
     def _upsert(self, connection: Connection, results: Iterable[CopySearchResult]) -> None:
         now = self._now()
         dated = [result if result.searched_at else replace(result, searched_at=now) for result in results]
@@ -179,7 +194,12 @@ class ResultTable:
         images = self._tables.images.c
         no_answer_yet = images.match_count.is_(None)
         kept = {name: case((no_answer_yet, new[name]), else_=images[name]) for name in OF_THE_ANSWER}
-        return {**self._on_answer(new), **kept}
+        # No bound values: PyMySQL takes none after VALUES.
+        gone, still_gone = (literal_column(f"'{code}'") for code in (GONE, STILL_GONE))
+        is_other_run = or_(images.dag_id != new["dag_id"], images.run_id != new["run_id"])
+        was_gone = or_(images.error_code == still_gone, and_(images.error_code == gone, is_other_run))
+        error_code = case((and_(new["error_code"] == gone, was_gone), still_gone), else_=new["error_code"])
+        return {**self._on_answer(new), **kept, "error_code": error_code}
 
     def _rehearse(self, connection: Connection) -> None:
         """Write a row twice, count it and roll back: fails if permissions or keys are missing."""
@@ -202,7 +222,9 @@ class ResultTable:
         usable = self._by_this_run
         if recheck_after is not None:
             now = self._now()
-            usable = or_(usable, and_(images.c.searched_at > now - recheck_after, images.c.searched_at <= now))
+            usable = or_(
+                usable, and_(images.c.searched_at > now - recheck_after, images.c.searched_at < now + CLOCK_SKEW)
+            )
         newest_first = func.row_number().over(
             partition_by=images.c.content_sha256, order_by=(images.c.searched_at.desc(), images.c.image_id)
         )
