@@ -66,6 +66,14 @@ def test_dag_can_be_parsed(block: Block, tmp_path: Path, monkeypatch: pytest.Mon
     exec(compile(block.code, str(file), "exec"), names)
 
 
+@pytest.mark.parametrize("page", [ROOT / "README.ru.md", *sorted((ROOT / "docs" / "ru").rglob("*.md"))], ids=str)
+def test_code_is_the_same_in_both_languages(page: Path) -> None:
+    english = (
+        ROOT / "README.md" if page.name == "README.ru.md" else ROOT / "docs" / page.relative_to(ROOT / "docs" / "ru")
+    )
+    assert [block.code for block in blocks_of(page)] == [block.code for block in blocks_of(english)]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_to_files_that_exist(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())
