@@ -73,7 +73,9 @@ def results(images: int) -> list[CopySearchResult]:
         for n in range(MATCHES):
             page = f"https://example.org/news/{image}/{n}?from=search&position={n}"
             title, text = f"Снимок {image} на странице {n}", "A photograph of a harbour at dawn, published again. " * 3
-            yield CopyMatch(f"https://img.example.org/{image}/{n}.jpg", page, title, text, n + 1, "example.org")
+            yield CopyMatch(
+                f"https://img.example.org/{image}/{n}.jpg", page, title, text, n + 1, "example.org", "example.org"
+            )
 
     now = utc_now()
     return [
@@ -112,7 +114,7 @@ def insert_with_hook(engine: Engine, found: list[CopySearchResult]) -> float:
     with fresh_tables(engine) as table:
 
         def insert() -> None:
-            hook.insert(table.name, [image_row(result, TASK, MATCHES) for result in found])
+            hook.insert(table.name, [image_row(result, TASK, utc_now(), MATCHES) for result in found])
             hook.insert(f"{table.name}_matches", [row for result in found for row in match_rows(result, TASK)])
 
         return seconds(insert)

@@ -93,7 +93,7 @@ def _check_result(result: CopySearchResult) -> None:
     assert result.status == ("found" if result.copy_count or result.matches else "none")
     assert [match.rank for match in result.matches] == list(range(1, len(result.matches) + 1))
     for match in result.matches:
-        texts = (match.image_url, match.page_url, match.title, match.description, match.domain)
+        texts = (match.image_url, match.page_url, match.title, match.description, match.domain, match.site)
         assert all(map(_is_storable, texts))
 
 

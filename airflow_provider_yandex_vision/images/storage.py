@@ -35,10 +35,14 @@ class Storages:
         self._max_bytes = max_bytes
         self._opened: dict[tuple[str, str | None], Any] = {}
 
+    def conn_id(self, scheme: str, conn_id: str | None) -> str | None:
+        """The connection for a URL that names this one, or none. Local files need none."""
+        return None if scheme == "file" else conn_id or self._conn_id
+
     def filesystem(self, scheme: str, conn_id: str | None) -> Any:
         """:raises ConfigurationError: the connection does not exist, or the backend is not installed."""
         protocol = ALIASES.get(scheme, scheme)
-        key = (protocol, None if protocol == "file" else conn_id or self._conn_id)
+        key = (protocol, self.conn_id(scheme, conn_id))
         if key not in self._opened:
             self._opened[key] = _open(scheme, *key)
         return self._opened[key]

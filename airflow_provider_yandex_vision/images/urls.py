@@ -89,6 +89,7 @@ def urls_of(images: Any) -> list[Url]:
 class Location:
     """One URL: an object, a directory or a glob.
 
+    :param conn_id: connection that ``fs`` was opened with.
     :param path: as fsspec takes it, without protocol and connection id. Never parsed as a URL, since ``#``, ``?`` and
         ``%`` are ordinary characters in an object's key.
     """
@@ -98,6 +99,7 @@ class Location:
     path: str
     fs: Any
     is_glob: bool
+    conn_id: str | None = None
 
     @classmethod
     def open(cls, url: Url, storages: Storages) -> Location:
@@ -113,8 +115,10 @@ class Location:
             path = path.partition("#")[0]
             _check_web(protocol, conn_id, path, is_glob)
             return cls(f"{protocol}://{path}", protocol, path, storages.web, False)
+        conn_id = storages.conn_id(protocol, conn_id)
         fs = storages.filesystem(protocol, conn_id)
-        return cls(url.text, protocol, fs._strip_protocol(f"{ALIASES.get(protocol, protocol)}://{path}"), fs, is_glob)
+        path = fs._strip_protocol(f"{ALIASES.get(protocol, protocol)}://{path}")
+        return cls(url.text, protocol, path, fs, is_glob, conn_id)
 
     @property
     def names_many(self) -> bool:
@@ -163,7 +167,8 @@ class Location:
                 ignored.add(file.name)
 
     def _image(self, file: File) -> Image:
-        return Image(f"{self.protocol}://{file.name}", partial(read_file, self.fs, file), file.size, file.etag)
+        read = partial(read_file, self.fs, file)
+        return Image(f"{self.protocol}://{file.name}", read, file.size, file.etag, self.conn_id)
 
 
 def _flatten(images: Any) -> Iterator[Url]:

@@ -94,6 +94,8 @@ class Parameters:
 class CopySearchRun:
     """One attempt. Run it once.
 
+    ``still_gone`` is the number of failed images that did not exist in an earlier run either.
+
     :param task: the task instance that the rows belong to.
     :param settings: of the search, in place of those that follow from the parameters.
     """
@@ -103,6 +105,7 @@ class CopySearchRun:
         self.settings = settings or parameters.settings
         self._task = task
         self._ignored = Ignored()
+        self.still_gone = 0
         self._search: CopySearch | None = None
         self._stopped = False
 
@@ -209,6 +212,7 @@ class CopySearchRun:
         summary = summary_of(search.counts, due, self._parameters.table, time.monotonic() - started)
         summary["ignored"] = self._ignored.count
         summary["new_matches"] = table.new_matches() if table else search.counts.matches
+        self.still_gone = table.still_gone() if table else 0
         log_summary(summary, problems)
         return summary if table else {**summary, "results": [result.to_dict() for result in results]}
 

@@ -64,6 +64,7 @@ class Database:
         self._engine = engine.execution_options()  # a copy: the caller's engine keeps its setting
         self._engine.hide_parameters = True
         self.table = f"table {table} at {engine.url.get_backend_name()}://{engine.url.host or ''}/{engine.url.database}"
+        self.dialect = engine.dialect
         self._sleep = sleep
         self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE, random)
 

@@ -1,20 +1,21 @@
-"""The two results tables: their columns on any database, and the checks before the first search."""
+"""The two results tables: their columns on any database."""
 
 from __future__ import annotations
 
 import re
 from datetime import datetime, timezone
-from functools import partial
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import CHAR, BigInteger, Column, Unicode
 from sqlalchemy.dialects import mysql
-from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from airflow_provider_yandex_vision.results.database import Database
 from airflow_provider_yandex_vision.vision.errors import TableError
+from airflow_provider_yandex_vision.vision.models import Status
+
+ANSWERS: tuple[Status, ...] = ("found", "none")
 
 MATCHES_SUFFIX = "_matches"
 MAX_NAME_LENGTH = 63 - len(MATCHES_SUFFIX)
@@ -56,11 +57,13 @@ class Timestamp(TypeDecorator):  # type: ignore[type-arg]  # SQLAlchemy 1.4's ha
         return value.astimezone(timezone.utc) if value.tzinfo else value.replace(tzinfo=timezone.utc)
 
 
+# Columns that a later version added may be NULL: migration.py adds them to tables that exist.
 _IMAGES = sa.Table(
     "images",
     sa.MetaData(),
     Column("image_id", CHAR(64), primary_key=True),
     Column("image_uri", Text, nullable=False),
+    Column("object_storage_conn_id", Text),
     Column("status", Unicode(16), nullable=False),
     Column("copy_count", BigInteger),
     Column("match_count", BigInteger),
@@ -71,6 +74,8 @@ _IMAGES = sa.Table(
     Column("size_bytes", BigInteger),
     Column("mime_type", Text),
     Column("searched_at", Timestamp, nullable=False),
+    Column("checked_at", Timestamp),
+    Column("request_id", Text),
     Column("dag_id", Unicode(250), nullable=False),
     Column("run_id", Unicode(250), nullable=False, index=True),
     Column("task_id", Unicode(250), nullable=False),
@@ -82,22 +87,30 @@ _MATCHES = sa.Table(
     "matches",
     sa.MetaData(),
     Column("match_id", CHAR(64), primary_key=True),
+    Column("finding_id", CHAR(64)),
     Column("image_id", CHAR(64), nullable=False, index=True),
     Column("rank_no", BigInteger, nullable=False),
     Column("image_url", Text, nullable=False),
     Column("page_url", Text, nullable=False),
     Column("domain", Text, nullable=False),
+    Column("site", Text),
     Column("title", Text, nullable=False),
     Column("description", Text, nullable=False),
+    Column("current", sa.Boolean),
     Column("first_seen_at", Timestamp, nullable=False),
     Column("last_seen_at", Timestamp, nullable=False),
-    Column("first_seen_run_id", Unicode(250), nullable=False, index=True),
+    Column("first_seen_dag_id", Unicode(250)),
+    Column("first_seen_run_id", Unicode(250), nullable=False),
     **_MYSQL_OPTIONS,
 )
 
 
 class Tables(NamedTuple):
-    """``images`` has one row per image, ``matches`` one row per page that shows it."""
+    """``images`` has one row per image, ``matches`` one row per page that shows it.
+
+    ``searched_at`` is the time of the answer, or of the last try if there is none yet; ``checked_at`` that of the last
+    try. A match is ``current`` if the image's answer has it.
+    """
 
     images: sa.Table
     matches: sa.Table
@@ -115,47 +128,7 @@ class Tables(NamedTuple):
                 f"and at most {MAX_NAME_LENGTH} characters for the table"
             )
         table, schema = parts["table"], parts["schema"]
-        return cls(
-            _IMAGES.to_metadata(sa.MetaData(), schema=schema, name=table),
-            _MATCHES.to_metadata(sa.MetaData(), schema=schema, name=table + MATCHES_SUFFIX),
-        )
-
-
-def ensure_tables(database: Database, tables: Tables, *, create: bool) -> None:
-    """Make sure that the tables exist and have all columns.
-
-    :param create: create missing tables.
-    :raises TableError: a table does not exist, cannot be created, or lacks columns.
-    """
-
-    def columns(table: sa.Table) -> set[str]:
-        return database.transact("read", partial(_column_names, table=table), TableError)
-
-    missing = [table for table in tables if not columns(table)]
-    if missing and not create:
-        names = ", ".join(table.fullname for table in missing)
-        raise TableError(f"{database.table} lacks {names}: create what is missing, or set create_table=True")
-    for table in missing:
-        try:
-            database.transact("create", partial(table.create, checkfirst=True), TableError)
-        except TableError:
-            # Tasks that start together race to create the table; all but one fail.
-            if not columns(table):
-                raise
-    for table in tables:
-        found = columns(table)
-        lacking = [column.name for column in table.columns if column.name not in found]
-        if lacking:
-            raise TableError(
-                f"{database.table} has another layout: {table.fullname} has no column {', '.join(lacking)}; "
-                "add the columns, or use another table"
-            )
-
-
-def _column_names(connection: Connection, table: sa.Table) -> set[str]:
-    """Empty if the table does not exist."""
-    if not sa.inspect(connection).has_table(table.name, schema=table.schema):
-        return set()
-    # An empty SELECT works on any database; reflection of columns does not.
-    query = sa.select(sa.literal_column("*", type_=Unicode)).select_from(table).where(sa.text("1 = 0"))
-    return set(map(str.lower, connection.execute(query).keys()))
+        images = _IMAGES.to_metadata(sa.MetaData(), schema=schema, name=table)
+        matches = _MATCHES.to_metadata(sa.MetaData(), schema=schema, name=table + MATCHES_SUFFIX)
+        sa.Index(None, matches.c.first_seen_dag_id, matches.c.first_seen_run_id)
+        return cls(images, matches)

@@ -4,27 +4,39 @@ from __future__ import annotations
 
 import random
 import time
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, case, func, or_, select
-from sqlalchemy.engine import Connection, Engine, Row
-from sqlalchemy.sql import Select
+from sqlalchemy import and_, case, func, literal_column, or_, select
+from sqlalchemy.engine import Connection, Engine
 
 from airflow_provider_yandex_vision.results.database import Database, chunks
-from airflow_provider_yandex_vision.results.rows import TaskKey, image_id, image_row, match_rows, stored_result
-from airflow_provider_yandex_vision.results.schema import Tables, ensure_tables
+from airflow_provider_yandex_vision.results.migration import ensure_tables
+from airflow_provider_yandex_vision.results.rows import (
+    TaskKey,
+    image_id,
+    image_row,
+    match_rows,
+    stored_result,
+)
+from airflow_provider_yandex_vision.results.schema import ANSWERS, Tables
 from airflow_provider_yandex_vision.results.upsert import check_supported, upsert
 from airflow_provider_yandex_vision.search.pacing import Random, Sleep
-from airflow_provider_yandex_vision.vision.errors import TableError
+from airflow_provider_yandex_vision.vision.errors import GONE, STILL_GONE, TableError
 from airflow_provider_yandex_vision.vision.models import CopyMatch, CopySearchResult, Status, utc_now
 
 Now = Callable[[], datetime]  # aware
 
-ANSWERS: tuple[Status, ...] = ("found", "none")
+OF_THE_ANSWER = ("copy_count", "match_count", "content_sha256", "size_bytes", "mime_type", "searched_at", "request_id")
+"""Columns that a search without an answer leaves alone if the image had an answer before."""
+
+
+CLOCK_SKEW = timedelta(minutes=1)
+"""How far the clocks of machines may differ. A time further in the future is as good as unknown."""
 
 
 class SearchedImage(NamedTuple):
@@ -35,10 +47,16 @@ class SearchedImage(NamedTuple):
     match_count: int | None
     etag: str | None
     searched_at: datetime
+    checked_at: datetime
     dag_id: str
     run_id: str
     task_id: str
     map_index: int
+
+    @property
+    def settled_at(self) -> datetime:
+        """When the image got its answer, or was last rejected."""
+        return self.checked_at if self.status == "rejected" else self.searched_at
 
 
 class ResultTable:
@@ -75,7 +93,7 @@ class ResultTable:
     def prepare(self, *, create: bool = True) -> None:
         """Make sure that results can be written, before any search is paid for.
 
-        :param create: create missing tables.
+        :param create: create missing tables, and columns missing from those of an older version.
         :raises TableError: a table is missing, has another layout, or does not accept rows.
         """
         ensure_tables(self._database, self._tables, create=create)
@@ -84,9 +102,9 @@ class ResultTable:
     def write(self, results: Sequence[CopySearchResult]) -> None:
         """Commit results and their matches in one transaction; the last result for a URI wins.
 
-        A search without an answer (``rejected``, ``failed``) says nothing about copies. It leaves all matches
-        as they are, and ``copy_count``, ``match_count`` and ``searched_at`` too if the image had an answer
-        before. So a match is gone if and only if ``last_seen_at < searched_at``.
+        An answer replaces the one before as a whole, whatever their times: matches that it does not have are no longer
+        ``current``. A search without an answer (``rejected``, ``failed``) says nothing about copies, and leaves the
+        answer and its matches as they are.
         """
         latest = {result.uri: result for result in results}
         self._database.transact("write", lambda connection: self._upsert(connection, latest.values()))
@@ -94,7 +112,9 @@ class ResultTable:
     def lookup(self, uris: Sequence[str]) -> dict[str, SearchedImage]:
         """What is known about these images, by URI; images never searched are left out."""
         images = self._tables.images.c
-        columns = (images.image_id, *(images[name] for name in SearchedImage._fields))
+        # Rows of older versions have only one of the times.
+        special = {"checked_at": func.coalesce(images.checked_at, images.searched_at)}
+        columns = (images.image_id, *(special.get(name, images[name]) for name in SearchedImage._fields))
         known: dict[str, SearchedImage] = {}
         uri_of = {image_id(uri): uri for uri in uris}
         for chunk in chunks(uri_of):
@@ -107,19 +127,20 @@ class ResultTable:
 
         An answer has the URI it was found for, and the matches of its search, ordered by rank.
         """
-        answers: dict[str, CopySearchResult] = {}
-        for chunk in chunks(sha256s):
-            rows = self._database.fetch(self._newest_answers(chunk, recheck_after))
-            matches = self._current_matches([row.image_id for row in rows])
-            answers.update((row.content_sha256, stored_result(row, matches[row.image_id])) for row in rows)
-        return answers
+        return {
+            sha256: answer
+            for chunk in chunks(sha256s)
+            for sha256, answer in self._newest_answers(chunk, recheck_after).items()
+        }
 
     def new_matches(self) -> int:
         """Number of matches that this task instance was the first to see, in all its attempts."""
         images, matches = self._tables
+        first_seen = and_(
+            matches.c.first_seen_dag_id == self.task.dag_id, matches.c.first_seen_run_id == self.task.run_id
+        )
         query = select(func.count()).select_from(matches.join(images, matches.c.image_id == images.c.image_id))
-        first_seen_in_run = matches.c.first_seen_run_id == self.task.run_id
-        return int(self._database.fetch(query.where(first_seen_in_run, self._by_this_task))[0][0])
+        return int(self._database.fetch(query.where(first_seen, self._by_this_task))[0][0])
 
     def committed(self) -> int:
         """Number of images that this task instance has finished, in all its attempts."""
@@ -127,31 +148,62 @@ class ResultTable:
         query = select(func.count()).select_from(images).where(self._by_this_task, images.c.status != "failed")
         return int(self._database.fetch(query)[0][0])
 
+    def still_gone(self) -> int:
+        """Number of images that this task instance did not find, and an earlier run neither."""
+        images = self._tables.images
+        query = select(func.count()).select_from(images).where(self._by_this_task, images.c.error_code == STILL_GONE)
+        return int(self._database.fetch(query)[0][0])
+
     def _upsert(self, connection: Connection, results: Iterable[CopySearchResult]) -> None:
-        dated = [result if result.searched_at else replace(result, searched_at=self._now()) for result in results]
+        now = self._now()
+        dated = [result if result.searched_at else replace(result, searched_at=now) for result in results]
         answers = [(result, match_rows(result, self.task)) for result in dated if result.status in ANSWERS]
-        answered = [image_row(result, self.task, len(rows)) for result, rows in answers]
-        unanswered = [image_row(result, self.task, None) for result in dated if result.status not in ANSWERS]
+        # A copy of a known answer has an older time.
+        answered = [image_row(result, self.task, now, len(rows)) for result, rows in answers]
+        unanswered = [
+            image_row(result, self.task, result.searched_at or now, None)
+            for result in dated
+            if result.status not in ANSWERS
+        ]
         images, matches = self._tables
+        # The rows of images come first: they are the lock on their matches.
         upsert(connection, images, answered, self._on_answer)
         upsert(connection, images, unanswered, self._on_no_answer)
-        upsert(connection, matches, [row for _, rows in answers for row in rows], _on_seen_again)
+        found = {row["match_id"]: row for _, rows in answers for row in rows}
+        ended = []
+        for key, last_seen_at in self._current_matches(connection, [row["image_id"] for row in answered]):
+            if key not in found:
+                ended.append(key)
+            elif found[key]["last_seen_at"] < last_seen_at <= now:  # a known answer may be older
+                found[key]["last_seen_at"] = last_seen_at
+        for keys in chunks(ended):
+            connection.execute(matches.update().where(matches.c.match_id.in_(keys)).values(current=False))
+        upsert(connection, matches, list(found.values()), _on_seen_again)
+
+    def _current_matches(self, connection: Connection, image_ids: Iterable[str]) -> Iterator[tuple[str, datetime]]:
+        """Keys, and when they were last seen."""
+        matches = self._tables.matches
+        for chunk in chunks(image_ids):
+            query = select(matches.c.match_id, matches.c.last_seen_at)
+            yield from connection.execute(query.where(matches.c.image_id.in_(chunk), matches.c.current)).fetchall()
 
     def _on_answer(self, new: Any) -> dict[str, Any]:
         return {column.name: new[column.name] for column in self._tables.images.columns if not column.primary_key}
 
     def _on_no_answer(self, new: Any) -> dict[str, Any]:
         images = self._tables.images.c
-        return {
-            **self._on_answer(new),
-            "copy_count": images.copy_count,
-            "match_count": images.match_count,
-            "searched_at": case((images.match_count.is_(None), new["searched_at"]), else_=images.searched_at),
-        }
+        no_answer_yet = images.match_count.is_(None)
+        kept = {name: case((no_answer_yet, new[name]), else_=images[name]) for name in OF_THE_ANSWER}
+        # No bound values: PyMySQL takes none after VALUES.
+        gone, still_gone = (literal_column(f"'{code}'") for code in (GONE, STILL_GONE))
+        is_other_run = or_(images.dag_id != new["dag_id"], images.run_id != new["run_id"])
+        was_gone = or_(images.error_code == still_gone, and_(images.error_code == gone, is_other_run))
+        error_code = case((and_(new["error_code"] == gone, was_gone), still_gone), else_=new["error_code"])
+        return {**self._on_answer(new), **kept, "error_code": error_code}
 
     def _rehearse(self, connection: Connection) -> None:
         """Write a row twice, count it and roll back: fails if permissions or keys are missing."""
-        match = CopyMatch(image_url="", page_url="", title="", description="", rank=1, domain="")
+        match = CopyMatch(image_url="", page_url="", title="", description="", rank=1, domain="", site="")
         probe = CopySearchResult(repr(self.task), "found", matches=(match,), searched_at=self._now())
         for _ in range(2):
             self._upsert(connection, [probe])
@@ -162,11 +214,17 @@ class ResultTable:
         if transaction := connection.get_transaction():
             transaction.rollback()
 
-    def _newest_answers(self, sha256s: Collection[str], recheck_after: timedelta | None) -> Select[Any]:
-        images = self._tables.images
+    def _newest_answers(
+        self, sha256s: Collection[str], recheck_after: timedelta | None
+    ) -> Mapping[str, CopySearchResult]:
+        """An answer and its matches in one statement: between two, another task could replace the answer."""
+        images, matches = self._tables
         usable = self._by_this_run
         if recheck_after is not None:
-            usable = or_(usable, images.c.searched_at > self._now() - recheck_after)
+            now = self._now()
+            usable = or_(
+                usable, and_(images.c.searched_at > now - recheck_after, images.c.searched_at < now + CLOCK_SKEW)
+            )
         newest_first = func.row_number().over(
             partition_by=images.c.content_sha256, order_by=(images.c.searched_at.desc(), images.c.image_id)
         )
@@ -175,21 +233,19 @@ class ResultTable:
             .where(images.c.content_sha256.in_(sha256s), images.c.status.in_(ANSWERS), usable)
             .subquery()
         )
-        return select(answers).where(answers.c.nth == 1)
-
-    def _current_matches(self, image_ids: Collection[str]) -> Mapping[str, list[Row[Any]]]:
-        images, matches = self._tables
+        of_answer = and_(matches.c.image_id == answers.c.image_id, matches.c.current)
         query = (
-            select(matches)
-            .join(images, matches.c.image_id == images.c.image_id)
-            .where(matches.c.image_id.in_(image_ids), matches.c.last_seen_at >= images.c.searched_at)
-            .order_by(matches.c.image_id, matches.c.rank_no)
+            select(answers, *(column for column in matches.columns if column.name not in images.c))
+            .select_from(answers.outerjoin(matches, of_answer))
+            .where(answers.c.nth == 1)
+            .order_by(answers.c.content_sha256, matches.c.rank_no)
         )
-        found: defaultdict[str, list[Row[Any]]] = defaultdict(list)
-        for row in self._database.fetch(query) if image_ids else ():
-            found[row.image_id].append(row)
-        return found
+        return {
+            sha256: stored_result(rows)
+            for sha256, rows in groupby(self._database.fetch(query), key=attrgetter("content_sha256"))
+        }
 
 
 def _on_seen_again(new: Any) -> dict[str, Any]:
-    return {name: new[name] for name in ("rank_no", "title", "description", "last_seen_at")}
+    names = ("finding_id", "rank_no", "image_url", "domain", "site", "title", "description", "current", "last_seen_at")
+    return {name: new[name] for name in names}

@@ -8,7 +8,7 @@ from datetime import datetime
 from airflow_provider_yandex_vision.search.dimensions import dimensions
 from airflow_provider_yandex_vision.search.service import Service
 from airflow_provider_yandex_vision.search.settings import Settings
-from airflow_provider_yandex_vision.vision.errors import ImageError, ImageRejectedError, ImageUnreadableError
+from airflow_provider_yandex_vision.vision.errors import GONE, ImageError, ImageRejectedError, ImageUnreadableError
 from airflow_provider_yandex_vision.vision.models import Content, CopySearchResult, Image, PreparedImage
 
 MAX_CONVERTED_BYTES = 100_000_000
@@ -46,7 +46,8 @@ def prepare_image(image: Image, service: Service, settings: Settings) -> Prepare
         raise ImageRejectedError(
             f"the image alone makes a request larger than max_request_bytes={settings.max_request_bytes:,}", "TOO_LARGE"
         )
-    return PreparedImage(image.uri, part, hashlib.sha256(stored).hexdigest(), len(stored), mime_type, etag)
+    sha256 = hashlib.sha256(stored).hexdigest()
+    return PreparedImage(image.uri, part, sha256, len(stored), mime_type, etag, image.conn_id)
 
 
 def result_of_error(image: Image, error: ImageError, searched_at: datetime) -> CopySearchResult:
@@ -59,6 +60,7 @@ def result_of_error(image: Image, error: ImageError, searched_at: datetime) -> C
         size=image.size,
         etag=image.etag,
         searched_at=searched_at,
+        conn_id=image.conn_id,
     )
 
 
@@ -70,7 +72,7 @@ def _read(image: Image) -> bytes:
     except FileNotFoundError as error:
         was_listed = image.size is not None or image.etag is not None
         reason = "the object is gone: it was deleted after it was listed" if was_listed else "the object does not exist"
-        raise ImageUnreadableError(reason, "GONE") from error
+        raise ImageUnreadableError(reason, GONE) from error
     except Exception as error:
         raise ImageUnreadableError(f"reading failed: {type(error).__name__}: {error}"[:500]) from error
     if not isinstance(content, bytes):

@@ -7,6 +7,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -82,7 +83,9 @@ class VisionClient:
             reply = self._transport.post(body, {"x-client-request-id": request_id})
             if reply.status != 200:
                 raise self._error(reply)
-            return wire.decode_reply(reply.payload, images, self._now())
+            results = wire.decode_reply(reply.payload, images, self._now())
+            request_id = reply.headers.get("x-request-id") or request_id
+            return [replace(result, request_id=request_id) for result in results]
         except errors.ServiceError as error:
             error.request_id = error.request_id or request_id
             error.uris = tuple(image.uri for image in images)

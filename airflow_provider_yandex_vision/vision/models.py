@@ -26,12 +26,14 @@ class Image:
     :param read: returns the content; called once, off the main thread, when the image's turn comes.
     :param size: bytes, from the listing.
     :param etag: version of the content, from the listing.
+    :param conn_id: Airflow connection that the image is read through.
     """
 
     uri: str
     read: Callable[[], bytes]
     size: int | None = None
     etag: str | None = None
+    conn_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ class CopyMatch:
     """One page that shows a copy.
 
     :param rank: 1 is the most relevant.
-    :param domain: host of the page.
+    :param domain: host of the page, or of the image if the page is unknown, as :func:`normal_host` spells it.
+    :param site: registrable domain of that host, as :func:`site_of` says.
     """
 
     image_url: str
@@ -48,6 +51,7 @@ class CopyMatch:
     description: str
     rank: int
     domain: str
+    site: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,8 @@ class CopySearchResult:
 
     ``found`` and ``none`` are answers. ``rejected``: the image itself is at fault, and searching the same bytes again
     is pointless. ``failed``: the service or the storage failed after every attempt, and a later search may work.
-    ``copy_count`` can exceed ``len(matches)``: the service lists only the best few.
+    ``copy_count`` can exceed ``len(matches)``: the service lists only the best few. ``request_id`` identifies the
+    request that got the answer, for the vendor's support.
     """
 
     uri: str
@@ -70,6 +75,8 @@ class CopySearchResult:
     etag: str | None = None
     mime_type: str | None = None
     searched_at: datetime | None = None
+    request_id: str | None = None
+    conn_id: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values and clean text, for XCom and JSON; ``searched_at`` in ISO 8601."""
@@ -95,15 +102,20 @@ class PreparedImage:
     size: int
     mime_type: str
     etag: str | None
+    conn_id: str | None = None
 
     def result(self, status: Status, searched_at: datetime, **answer: Any) -> CopySearchResult:
         """The outcome for this image; ``answer`` has the fields that only the service knows."""
-        image = {name: getattr(self, name) for name in ("uri", "sha256", "size", "etag", "mime_type")}
+        image = {name: getattr(self, name) for name in (*_OWN, "sha256")}
         return CopySearchResult(**image, status=status, searched_at=searched_at, **answer)
 
     def copy_of(self, result: CopySearchResult) -> CopySearchResult:
         """The outcome for this image, given that of an image with the same content."""
-        return replace(result, uri=self.uri, size=self.size, etag=self.etag, mime_type=self.mime_type)
+        return replace(result, **{name: getattr(self, name) for name in _OWN})
+
+
+_OWN = ("uri", "size", "etag", "mime_type", "conn_id")
+"""What differs between images with the same content."""
 
 
 def utc_now() -> datetime:

@@ -23,6 +23,7 @@ from airflow_provider_yandex_vision.vision.models import (
     clean,
     domain_of,
 )
+from airflow_provider_yandex_vision.vision.sites import normal_host, site_of
 
 MAX_IMAGES_PER_REQUEST = 8
 ENVELOPE_BYTES = 200
@@ -149,7 +150,8 @@ def _decode_matches(annotation: dict[str, Any]) -> tuple[CopyMatch, ...]:
     for rank, match in enumerate(_field(annotation, "topResults", list), start=1):
         page = _checked(match, dict, "topResults[k]")
         texts = {ours: clean(_field(page, theirs, str)) for ours, theirs in MATCH_TEXTS.items()}
-        matches.append(CopyMatch(**texts, rank=rank, domain=domain_of(texts["page_url"])))
+        domain = normal_host(domain_of(texts["page_url"] or texts["image_url"]))
+        matches.append(CopyMatch(**texts, rank=rank, domain=domain, site=site_of(domain)))
     return tuple(matches)
 
 

@@ -23,7 +23,7 @@ SHA = "0123456789abcdef" * 4
 
 
 def match(page: str, rank: int = 1, **fields: str) -> CopyMatch:
-    shown = CopyMatch(f"{page}.jpg", page, "", "", rank, "example.org")
+    shown = CopyMatch(f"{page}.jpg", page, "", "", rank, "example.org", "example.org")
     return replace(shown, **fields)  # type: ignore[arg-type]  # rank is no keyword here
 
 
@@ -33,7 +33,7 @@ def found(uri: str, *pages: str | CopyMatch, at: datetime = MONDAY, **fields: An
 
 
 def unanswered(uri: str, status: Status, at: datetime = MONDAY, **fields: Any) -> CopySearchResult:
-    return CopySearchResult(uri, status, error_code="X", error_message="message", searched_at=at, **fields)
+    return CopySearchResult(uri, status, **{"error_code": "X", "error_message": "message", "searched_at": at, **fields})
 
 
 def select_rows(engine: Engine, name: str, *columns: str) -> list[tuple[Any, ...]]:

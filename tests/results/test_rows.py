@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_yandex_vision.results.rows import image_id, match_id, match_rows
-from tests.results.samples import FIRST_RUN, SECOND_RUN, TUESDAY, found, match
+from airflow_provider_yandex_vision.results.rows import finding_id, image_id, match_id, match_rows
+from tests.results.samples import FIRST_RUN, SECOND_RUN, SHA, TUESDAY, found, match
 from tests.support.texts import ANY_TEXT, FILE_NAMES
 
 AMBIGUOUS = st.text("ab\0\ud83d\ufffd", max_size=3)
@@ -23,8 +23,21 @@ def test_image_key_is_the_hash_of_the_uri() -> None:
     assert image_id("s3://b/снимок.jpg") == hashlib.sha256("s3://b/снимок.jpg".encode()).hexdigest()
 
 
-def test_match_key_is_the_hash_of_its_parts() -> None:
-    assert match_id("a", "page", "image") == hashlib.sha256(b"a\0page\0image").hexdigest()
+def test_match_key_is_the_hash_of_image_and_page() -> None:
+    assert match_id("a", "page", "image") == hashlib.sha256(b"a\0page").hexdigest()
+
+
+def test_finding_key_is_the_hash_of_content_and_page() -> None:
+    assert finding_id(SHA, "a", "page", "image") == hashlib.sha256(f"{SHA}\0page".encode()).hexdigest()
+
+
+def test_image_url_stands_in_for_an_unknown_page() -> None:
+    assert match_id("a", "", "image") == hashlib.sha256(b"a\0image").hexdigest()
+    assert finding_id(SHA, "a", "", "image") == hashlib.sha256(f"{SHA}\0image".encode()).hexdigest()
+
+
+def test_image_stands_in_for_an_unknown_content() -> None:
+    assert finding_id(None, "a", "page", "image") == hashlib.sha256(b"a\0page").hexdigest()
 
 
 def test_file_names_that_are_not_text_have_distinct_keys() -> None:
@@ -33,10 +46,10 @@ def test_file_names_that_are_not_text_have_distinct_keys() -> None:
     assert len({image_id(f"file:///{name}.jpg") for name in names}) == len(names)
 
 
-def test_best_rank_wins_for_the_same_page_and_image() -> None:
+def test_best_rank_wins_for_the_same_page() -> None:
     pages = match("page", 7, image_url="another.jpg"), match("page", 3), match("page", 2)
     result = found("s3://b/1", *pages)
-    assert [(row["page_url"], row["rank_no"]) for row in match_rows(result, FIRST_RUN)] == [("page", 2), ("page", 7)]
+    assert [(row["image_url"], row["rank_no"]) for row in match_rows(result, FIRST_RUN)] == [("page.jpg", 2)]
 
 
 @given(st.sets(ANY_TEXT | FILE_NAMES | AMBIGUOUS))
@@ -52,6 +65,6 @@ def test_match_keys_are_distinct_and_stable(shown: set[tuple[str, str, str]]) ->
     again = [found(uri, match(page, image_url=url), at=TUESDAY) for uri, page, url in shown]
     rows = [row for result in first for row in match_rows(result, FIRST_RUN)]
     keys = [row["match_id"] for row in rows]
-    assert len(set(keys)) == len({(row["image_id"], row["page_url"], row["image_url"]) for row in rows})
+    assert len(set(keys)) == len({(row["image_id"], row["page_url"] or row["image_url"]) for row in rows})
     assert are_keys(keys)
     assert [row["match_id"] for result in again for row in match_rows(result, SECOND_RUN)] == keys

@@ -22,10 +22,10 @@ from tests.results.conftest import server_url
 from tests.results.samples import FIRST_RUN, MONDAY, SECOND_RUN, SHA, found, select_rows
 
 COLUMNS = {
-    "images": "image_id image_uri status copy_count match_count error_code error_message content_sha256 etag size_bytes"
-    " mime_type searched_at dag_id run_id task_id map_index",
-    "matches": "match_id image_id rank_no image_url page_url domain title description first_seen_at last_seen_at"
-    " first_seen_run_id",
+    "images": "image_id image_uri object_storage_conn_id status copy_count match_count error_code error_message"
+    " content_sha256 etag size_bytes mime_type searched_at checked_at request_id dag_id run_id task_id map_index",
+    "matches": "match_id finding_id image_id rank_no image_url page_url domain site title description current"
+    " first_seen_at last_seen_at first_seen_dag_id first_seen_run_id",
 }
 
 
@@ -146,7 +146,7 @@ def test_tables_are_created_with_indexes(engine: Engine, name: str) -> None:
         [index["column_names"] for index in inspect(engine).get_indexes(each)] for each in (name, f"{name}_matches")
     ]
     assert sorted(indexed[0]) == [["content_sha256"], ["run_id"]]
-    assert sorted(indexed[1]) == [["first_seen_run_id"], ["image_id"]]
+    assert sorted(indexed[1]) == [["first_seen_dag_id", "first_seen_run_id"], ["image_id"]]
 
 
 def test_preparation_changes_no_rows(engine: Engine, table: ResultTable) -> None:
@@ -176,7 +176,7 @@ def test_error_names_both_missing_tables(engine: Engine, name: str) -> None:
 def test_error_names_missing_columns(engine: Engine, name: str) -> None:
     with engine.begin() as connection:
         connection.execute(text(f"CREATE TABLE {name} (image_id CHAR(64) PRIMARY KEY, image_uri TEXT, status TEXT)"))
-    with pytest.raises(TableError, match=f"{name} has no column copy_count, match_count, error_code"):
+    with pytest.raises(TableError, match=f"{name} has no column searched_at, dag_id, run_id, task_id"):
         ResultTable(engine, name, FIRST_RUN).prepare()
 
 

@@ -51,6 +51,7 @@ class ImageRow(NamedTuple):
     content_sha256: str | None
     etag: str | None
     searched_at: datetime
+    checked_at: datetime
     run_id: str
 
 
@@ -60,6 +61,7 @@ class MatchRow(NamedTuple):
     image_url: str
     rank_no: int
     title: str
+    current: bool
     first_seen_at: datetime
     first_seen_run_id: str
     last_seen_at: datetime
@@ -70,14 +72,17 @@ class Model:
     """Rows and latest answers, by URI."""
 
     images: dict[str, ImageRow] = field(default_factory=dict)
-    matches: dict[tuple[str, str, str], MatchRow] = field(default_factory=dict)
+    matches: dict[tuple[str, str], MatchRow] = field(default_factory=dict)
     answers: dict[str, CopySearchResult] = field(default_factory=dict)
 
     def write(self, result: CopySearchResult, run_id: str) -> None:
         if result.status in ("found", "none"):
-            best = {(each.page_url, each.image_url): each for each in reversed(result.matches)}
+            best = {each.page_url: each for each in reversed(result.matches)}
             matches = tuple(sorted(best.values(), key=lambda each: each.rank))
             self.answers[result.uri] = replace(result, matches=matches)
+            for key, row in self.matches.items():
+                if key[0] == result.uri:
+                    self.matches[key] = row._replace(current=False)
             for each in matches:
                 self._see(result, each, run_id)
         answer = self.answers.get(result.uri)
@@ -89,19 +94,21 @@ class Model:
             answer.copy_count if answer else None,
             len(answer.matches) if answer else None,
             result.error_code,
-            result.sha256,
+            (answer or result).sha256,
             result.etag,
             searched_at,
+            result.searched_at or MONDAY,
             run_id,
         )
 
     def _see(self, result: CopySearchResult, seen: CopyMatch, run_id: str) -> None:
         now = result.searched_at
         assert now
-        key = (result.uri, seen.page_url, seen.image_url)
+        key = (result.uri, seen.page_url)
         first = self.matches.get(key)
         first_seen = (first.first_seen_at, first.first_seen_run_id) if first else (now, run_id)
-        self.matches[key] = MatchRow(image_id(result.uri), *key[1:], seen.rank, seen.title, *first_seen, now)
+        shown = (seen.page_url, seen.image_url, seen.rank, seen.title)
+        self.matches[key] = MatchRow(image_id(result.uri), *shown, True, *first_seen, now)
 
     def is_due(self, uri: str, etag: str | None, run_id: str, fresh_since: datetime) -> bool:
         row = self.images.get(uri)

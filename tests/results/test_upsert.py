@@ -41,7 +41,12 @@ def test_untested_database_is_refused(url: str) -> None:
 def test_rows_are_written_in_key_order(engine: Engine, table: ResultTable) -> None:
     """Writers of the same rows then do not deadlock."""
     written: list[list[str]] = []
-    event.listen(engine, "before_cursor_execute", lambda *args: written.append([row[0] for row in args[3]]))
+
+    def note(_1: object, _2: object, statement: str, rows: Any, *_: object) -> None:
+        if statement.startswith("INSERT"):
+            written.append([row[0] for row in rows])
+
+    event.listen(engine, "before_cursor_execute", note)
     table.write([found(f"s3://b/{n}", *"abc") for n in range(20)])
     assert [len(keys) for keys in written] == [20, 60]
     assert all(keys == sorted(keys) for keys in written)

@@ -10,7 +10,7 @@ from airflow_provider_yandex_vision.search.duplicates import Duplicates
 from airflow_provider_yandex_vision.vision.models import CopyMatch, PreparedImage
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
-MATCH = CopyMatch("https://a.example/1.jpg", "https://a.example/", "Кот", "", 1, "a.example")
+MATCH = CopyMatch("https://a.example/1.jpg", "https://a.example/", "Кот", "", 1, "a.example", "a.example")
 
 
 def prepared(uri: str, etag: str | None = None) -> PreparedImage:

@@ -60,7 +60,7 @@ class TestResult:
         uri="s3://bucket/a.jpg",
         status="found",
         copy_count=7,
-        matches=(CopyMatch("https://i.test/1", "https://p.test/1", "Кот", "", 1, "p.test"),),
+        matches=(CopyMatch("https://i.test/1", "https://p.test/1", "Кот", "", 1, "p.test", "p.test"),),
         sha256="00ff",
         size=5,
         etag="v1",
@@ -80,7 +80,7 @@ class TestResult:
             uri=FILE_NAMES,
             copy_count=...,
             matches=st.lists(
-                st.builds(CopyMatch, *[ANY_TEXT.map(clean)] * 4, st.integers(), st.just("")), max_size=3
+                st.builds(CopyMatch, *[ANY_TEXT.map(clean)] * 4, st.integers(), st.just(""), st.just("")), max_size=3
             ).map(tuple),
             error_message=st.none() | ANY_TEXT,
             size=...,
@@ -101,6 +101,7 @@ class TestResult:
         assert json.loads(json.dumps(plain)) == plain
         assert plain["searched_at"] == "2026-01-01T12:30:00+00:00"
         assert plain["matches"][0]["page_url"] == "https://p.test/1"
+        assert (plain["matches"][0]["domain"], plain["matches"][0]["site"]) == ("p.test", "p.test")
 
 
 class TestPreparedImage:

@@ -94,8 +94,8 @@ RESULTS = [
         NOW,
         copy_count=13,
         matches=(
-            OurMatch("https://i.test/1.jpg", "vk.com/wall-1_2", "Кот", "on a mat", 1, "vk.com"),
-            OurMatch("", "http://пример.рф/", "", "", 2, "пример.рф"),
+            OurMatch("https://i.test/1.jpg", "vk.com/wall-1_2", "Кот", "on a mat", 1, "vk.com", "vk.com"),
+            OurMatch("", "http://пример.рф/", "", "", 2, "пример.рф", "пример.рф"),
         ),
     ),
     IMAGES[1].result("none", NOW, copy_count=0),

@@ -72,11 +72,26 @@ class TestMatches:
 
     def test_have_every_field(self) -> None:
         [match] = decode_one(annotated({"topResults": [MATCH]})).matches
-        assert match == CopyMatch("https://img.test/1.jpg", "https://shop.test/1", "T", "D", 1, "shop.test")
+        assert match == CopyMatch(
+            "https://img.test/1.jpg", "https://shop.test/1", "T", "D", 1, "shop.test", "shop.test"
+        )
 
     @pytest.mark.parametrize("match", [{}, dict.fromkeys(MATCH), dict.fromkeys(MATCH, "")])
     def test_missing_fields_are_empty_text(self, match: dict[str, Any]) -> None:
-        assert decode_one(annotated({"topResults": [match]})).matches == (CopyMatch("", "", "", "", 1, ""),)
+        assert decode_one(annotated({"topResults": [match]})).matches == (CopyMatch("", "", "", "", 1, "", ""),)
+
+    @pytest.mark.parametrize(
+        ("urls", "domain", "site"),
+        [
+            ({"pageUrl": "https://Img.Shop.example.co.uk./a"}, "img.shop.example.co.uk", "example.co.uk"),
+            ({"pageUrl": "http://www.xn--e1afmkfd.xn--p1ai/"}, "www.пример.рф", "пример.рф"),
+            ({"pageUrl": "https://192.168.0.1:80/", "imageUrl": "https://a.test/"}, "192.168.0.1", "192.168.0.1"),
+            ({"pageUrl": "", "imageUrl": "https://cdn.a.test/1.jpg"}, "cdn.a.test", "a.test"),
+        ],
+    )
+    def test_are_on_a_host_and_its_site(self, urls: dict[str, str], domain: str, site: str) -> None:
+        [match] = decode_one(annotated({"topResults": [urls]})).matches
+        assert (match.domain, match.site) == (domain, site)
 
     def test_without_a_count_mean_found(self) -> None:
         assert decode_one(annotated({"topResults": [MATCH]})).status == "found"
