@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import runpy
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "README.ru.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -86,6 +88,14 @@ def test_address_is_one_of_the_metadata(page: Path) -> None:
     addresses = re.findall(r"[\w.+-]+@[\w.-]+\w", page.read_text())
     declared = (ROOT / "pyproject.toml").read_text()
     assert [address for address in addresses if f'email = "{address}"' not in declared] == []
+
+
+def test_list_for_language_models_has_every_page() -> None:
+    lines_of = runpy.run_path(str(ROOT / ".ci" / "llms.py"))["lines_of"]
+    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]
+    listed = set(re.findall(r"\]\(https://site\.example/(.*?)/?\)", "\n".join(lines_of(nav, "https://site.example/"))))
+    pages = {str(page.relative_to(ROOT / "docs").with_suffix("")) for page in (ROOT / "docs").rglob("*.md")}
+    assert listed == {re.sub(r"/?index$", "", page) for page in pages}
 
 
 def test_release_notes_are_those_of_the_version() -> None:
