@@ -18,7 +18,12 @@ from urllib3.exceptions import HTTPError, ProtocolError
 from urllib3.util import Url, parse_url
 
 from airflow_provider_yandex_vision.compat import conf
-from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ImageRejectedError, ImageUnreadableError
+from airflow_provider_yandex_vision.vision.errors import (
+    GONE,
+    ConfigurationError,
+    ImageRejectedError,
+    ImageUnreadableError,
+)
 from airflow_provider_yandex_vision.vision.models import Content, Image
 
 PORTS = {"http": 80, "https": 443}
@@ -223,7 +228,7 @@ def _check_status(status: int) -> None:
     message = f"the server answered HTTP {status}"
     if status == 429 or status >= 500:
         raise TemporaryError(message)
-    raise ImageUnreadableError(message, "GONE" if status in (404, 410) else "UNREADABLE")
+    raise ImageUnreadableError(message, GONE if status in (404, 410) else "UNREADABLE")
 
 
 def _etag_of(reply: BaseHTTPResponse) -> str | None:

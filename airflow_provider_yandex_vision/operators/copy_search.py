@@ -54,7 +54,7 @@ class YandexVisionCopySearchOperator(BaseOperator):
         ``.partial(…, shards=8).expand(shard=list(range(8)))``. (templated)
     :param shards: number of tasks that share the images, the rate and the concurrency. (templated)
     :param max_failed_share: fail the task if a larger share of the images searched ended ``failed``, not counting
-        ``rejected`` ones; 0 tolerates none.
+        ``rejected`` ones and files that were already missing in an earlier run; 0 tolerates none.
     :param requests_per_second: of all shards together; reduced automatically while the service throttles.
     :param max_concurrent_requests: requests in flight, of all shards together.
     :param max_image_bytes: reject larger files without sending them.
@@ -144,7 +144,7 @@ class YandexVisionCopySearchOperator(BaseOperator):
         counts = {name: value for name, value in summary.items() if name != "results"}  # these quote the web
         for outlet in self.outlets or ():
             context["outlet_events"][outlet].extra = counts
-        check_failed(summary, self.max_failed_share)
+        check_failed(summary, self.max_failed_share, self._run.still_gone)
         return summary
 
     def on_kill(self) -> None:

@@ -99,6 +99,8 @@ class Parameters:
 class CopySearchRun:
     """One attempt. Run it once.
 
+    ``still_gone`` is the number of failed images that did not exist in an earlier run either.
+
     :param task: the task instance that the rows belong to.
     :param settings: of the search, in place of those that follow from the parameters.
     :param began: start of the DAG run, if known.
@@ -112,6 +114,7 @@ class CopySearchRun:
         self._task = task
         self._began = began
         self._ignored = Ignored()
+        self.still_gone = 0
         self._search: CopySearch | None = None
         self._stopped = False
 
@@ -230,7 +233,7 @@ class CopySearchRun:
                 # A full batch may leave part of a reply, which is paid for as well.
                 for batch in search.batches(max_results=MAX_UNCOMMITTED_RESULTS - client.max_images_per_request):
                     if table and ledger:
-                        table.write(batch)
+                        search.counts.refuse(table.write(batch))
                         ledger.settle(batch)
                     else:
                         results += batch
@@ -240,6 +243,7 @@ class CopySearchRun:
         summary = summary_of(search.counts, due, self._parameters.table, time.monotonic() - started)
         summary["ignored"] = self._ignored.count
         summary["new_matches"] = table.new_matches() if table else search.counts.matches
+        self.still_gone = table.still_gone() if table else 0
         log_summary(summary, problems)
         return summary if table else {**summary, "results": [result.to_dict() for result in results]}
 

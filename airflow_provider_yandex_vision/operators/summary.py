@@ -82,9 +82,12 @@ def log_summary(summary: dict[str, Any], problems: Problems) -> None:
         log.warning("… and %s more images that were rejected or failed", f"{problems.count - len(problems.first):,}")
 
 
-def check_failed(summary: dict[str, Any], max_failed_share: float) -> None:
-    """:raises FailedImagesError: of the images searched, not counting rejected ones, too large a share failed."""
-    failed = summary["failed"]
+def check_failed(summary: dict[str, Any], max_failed_share: float, still_gone: int = 0) -> None:
+    """
+    :param still_gone: failed images that did not exist in an earlier run either: no reason to fail run after run.
+    :raises FailedImagesError: of the images searched, not counting rejected ones, too large a share failed.
+    """
+    failed = summary["failed"] - still_gone
     searched = summary["found"] + summary["none"] + failed
     if failed > max_failed_share * searched:
         reason = f"see the rows in {summary['table']}"

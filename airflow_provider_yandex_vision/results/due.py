@@ -8,7 +8,8 @@ from heapq import heappop, heappush
 from logging import getLogger
 
 from airflow_provider_yandex_vision.results.database import chunks
-from airflow_provider_yandex_vision.results.table import Now, ResultTable, SearchedImage
+from airflow_provider_yandex_vision.results.table import CLOCK_SKEW, ResultTable, SearchedImage
+from airflow_provider_yandex_vision.results.writing import Now
 from airflow_provider_yandex_vision.search.progress import Counts
 from airflow_provider_yandex_vision.vision.models import Image, utc_now
 
@@ -20,7 +21,8 @@ class DueImages:
 
     An image is skipped if it has a result of this DAG run (from an earlier attempt or another task), unless that
     is ``failed``, or is ``rejected`` and the content has changed since. With ``recheck_after``, an image is also
-    skipped if its etag is unchanged and its last search is more recent than that and did not fail.
+    skipped if its etag is unchanged, the last try did not fail, and its answer or rejection is more recent than that.
+    A time in the future is unknown, and counts as never.
 
     With ``max_images``, images never searched come first, then those searched the longest ago.
 
@@ -46,6 +48,7 @@ class DueImages:
         self._table = table
         self._task = table and table.task
         self._max_images = max_images
+        self._latest = now() + CLOCK_SKEW
         self._fresh_since = None if recheck_after is None else now() - recheck_after
         self.listed = 0
         self.earlier = Counts()
@@ -84,7 +87,7 @@ class DueImages:
                 elif self._is_unchanged(image, searched):
                     self.unchanged += 1
                 else:
-                    yield image, searched
+                    yield image, (searched if searched.settled_at < self._latest else None)
 
     def _is_finished(self, image: Image, searched: SearchedImage) -> bool:
         of_this_run = self._task and (searched.dag_id, searched.run_id) == (self._task.dag_id, self._task.run_id)
@@ -97,7 +100,7 @@ class DueImages:
             self.finished += 1
 
     def _is_unchanged(self, image: Image, searched: SearchedImage) -> bool:
-        is_fresh = self._fresh_since is not None and searched.searched_at > self._fresh_since
+        is_fresh = self._fresh_since is not None and self._fresh_since < searched.settled_at < self._latest
         return is_fresh and image.etag is not None and image.etag == searched.etag
 
     def _within(self, budget: int) -> Iterator[Image]:
@@ -105,7 +108,7 @@ class DueImages:
         waiting: list[tuple[float, int, Image]] = []
         for number, (image, searched) in enumerate(self._due()):
             if searched is not None:
-                heappush(waiting, (-searched.searched_at.timestamp(), -number, image))
+                heappush(waiting, (-searched.settled_at.timestamp(), -number, image))
             elif budget:
                 budget -= 1
                 yield image

@@ -21,7 +21,8 @@ from airflow_provider_yandex_vision.results.clock import DatabaseTime
 from airflow_provider_yandex_vision.results.database import PATIENCE, Database
 from airflow_provider_yandex_vision.results.rows import TaskKey
 from airflow_provider_yandex_vision.results.schema import ANSWERS, LIFETIME, LedgerTables
-from airflow_provider_yandex_vision.results.table import Now, ResultTable
+from airflow_provider_yandex_vision.results.table import ResultTable
+from airflow_provider_yandex_vision.results.writing import Now
 from airflow_provider_yandex_vision.search.ledger import Known, Share
 from airflow_provider_yandex_vision.vision.errors import DatabaseError
 from airflow_provider_yandex_vision.vision.models import CopySearchResult, utc_now

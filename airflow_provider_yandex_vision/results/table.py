@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import and_, case, func, or_, select
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy import and_, func, or_, select
+from sqlalchemy.engine import Engine
 
 from airflow_provider_yandex_vision.results.database import Database, chunks
 from airflow_provider_yandex_vision.results.migration import ensure_tables
-from airflow_provider_yandex_vision.results.rows import (
-    TaskKey,
-    image_id,
-    image_row,
-    match_rows,
-    stored_result,
-)
+from airflow_provider_yandex_vision.results.rehearsal import rehearse
+from airflow_provider_yandex_vision.results.rows import TaskKey, image_id, stored_result
 from airflow_provider_yandex_vision.results.schema import ANSWERS, LedgerTables, Tables
-from airflow_provider_yandex_vision.results.upsert import check_supported, upsert
+from airflow_provider_yandex_vision.results.upsert import check_supported
+from airflow_provider_yandex_vision.results.writing import Now, Writer
 from airflow_provider_yandex_vision.search.pacing import Random, Sleep
-from airflow_provider_yandex_vision.vision.errors import TableError
-from airflow_provider_yandex_vision.vision.models import CopyMatch, CopySearchResult, Status, utc_now
+from airflow_provider_yandex_vision.vision.errors import STILL_GONE
+from airflow_provider_yandex_vision.vision.models import CopySearchResult, Status, utc_now
 
-Now = Callable[[], datetime]  # aware
-
-OF_THE_ANSWER = ("copy_count", "match_count", "content_sha256", "size_bytes", "mime_type", "searched_at", "request_id")
-"""Columns that a search without an answer leaves alone if the image had an answer before."""
+CLOCK_SKEW = timedelta(minutes=1)
+"""How far the clocks of machines may differ. A time further in the future is as good as unknown."""
 
 
 class SearchedImage(NamedTuple):
@@ -48,6 +41,11 @@ class SearchedImage(NamedTuple):
     run_id: str
     task_id: str
     map_index: int
+
+    @property
+    def settled_at(self) -> datetime:
+        """When the image got its answer, or was last rejected."""
+        return self.checked_at if self.status == "rejected" else self.searched_at
 
 
 class ResultTable:
@@ -76,6 +74,7 @@ class ResultTable:
         self.task = task
         self._tables = Tables.named(name)
         self._database = Database(engine, name, sleep, random)
+        self._writer = Writer(self._database, self._tables, task, now)
         self._now = now
         images = self._tables.images.c
         self._by_this_run = and_(images.dag_id == task.dag_id, images.run_id == task.run_id)
@@ -88,17 +87,20 @@ class ResultTable:
         :raises TableError: a table is missing, has another layout, or does not accept rows.
         """
         ensure_tables(self._database, self._tables, *LedgerTables.named(self.name), create=create)
-        self._database.transact("write", self._rehearse, TableError)
+        rehearse(self._database, self._tables, self._writer, self.task, self._now())
 
-    def write(self, results: Sequence[CopySearchResult]) -> None:
+    def write(self, results: Sequence[CopySearchResult]) -> list[CopySearchResult]:
         """Commit results and their matches in one transaction; the last result for a URI wins.
 
         An answer replaces the one before as a whole, whatever their times: matches that it does not have are no longer
         ``current``. A search without an answer (``rejected``, ``failed``) says nothing about copies, and leaves the
         answer and its matches as they are.
+
+        :return: results that the database refuses, such as one with a text longer than it takes. Their rows are
+            ``failed``, with the reason.
         """
         latest = {result.uri: result for result in results}
-        self._database.transact("write", lambda connection: self._upsert(connection, latest.values()))
+        return self._writer.write([*latest.values()])
 
     def lookup(self, uris: Sequence[str]) -> dict[str, SearchedImage]:
         """What is known about these images, by URI; images never searched are left out."""
@@ -139,60 +141,11 @@ class ResultTable:
         query = select(func.count()).select_from(images).where(self._by_this_task, images.c.status != "failed")
         return int(self._database.fetch(query)[0][0])
 
-    def _upsert(self, connection: Connection, results: Iterable[CopySearchResult]) -> None:
-        now = self._now()
-        dated = [result if result.searched_at else replace(result, searched_at=now) for result in results]
-        answers = [(result, match_rows(result, self.task)) for result in dated if result.status in ANSWERS]
-        # A copy of a known answer has an older time.
-        answered = [image_row(result, self.task, now, len(rows)) for result, rows in answers]
-        unanswered = [
-            image_row(result, self.task, result.searched_at or now, None)
-            for result in dated
-            if result.status not in ANSWERS
-        ]
-        images, matches = self._tables
-        # The rows of images come first: they are the lock on their matches.
-        upsert(connection, images, answered, self._on_answer)
-        upsert(connection, images, unanswered, self._on_no_answer)
-        found = {row["match_id"]: row for _, rows in answers for row in rows}
-        ended = []
-        for key, last_seen_at in self._current_matches(connection, [row["image_id"] for row in answered]):
-            if key not in found:
-                ended.append(key)
-            elif found[key]["last_seen_at"] < last_seen_at <= now:  # a known answer may be older
-                found[key]["last_seen_at"] = last_seen_at
-        for keys in chunks(ended):
-            connection.execute(matches.update().where(matches.c.match_id.in_(keys)).values(current=False))
-        upsert(connection, matches, list(found.values()), _on_seen_again)
-
-    def _current_matches(self, connection: Connection, image_ids: Iterable[str]) -> Iterator[tuple[str, datetime]]:
-        """Keys, and when they were last seen."""
-        matches = self._tables.matches
-        for chunk in chunks(image_ids):
-            query = select(matches.c.match_id, matches.c.last_seen_at)
-            yield from connection.execute(query.where(matches.c.image_id.in_(chunk), matches.c.current)).fetchall()
-
-    def _on_answer(self, new: Any) -> dict[str, Any]:
-        return {column.name: new[column.name] for column in self._tables.images.columns if not column.primary_key}
-
-    def _on_no_answer(self, new: Any) -> dict[str, Any]:
-        images = self._tables.images.c
-        no_answer_yet = images.match_count.is_(None)
-        kept = {name: case((no_answer_yet, new[name]), else_=images[name]) for name in OF_THE_ANSWER}
-        return {**self._on_answer(new), **kept}
-
-    def _rehearse(self, connection: Connection) -> None:
-        """Write a row twice, count it and roll back: fails if permissions or keys are missing."""
-        match = CopyMatch(image_url="", page_url="", title="", description="", rank=1, domain="", site="")
-        probe = CopySearchResult(repr(self.task), "found", matches=(match,), searched_at=self._now())
-        for _ in range(2):
-            self._upsert(connection, [probe])
-        for table in self._tables:
-            rows = select(func.count()).select_from(table).where(table.c.image_id == image_id(probe.uri))
-            if connection.execute(rows).scalar() != 1:
-                raise TableError(f"{self._database.table} has another layout: {table.fullname} has no primary key")
-        if transaction := connection.get_transaction():
-            transaction.rollback()
+    def still_gone(self) -> int:
+        """Number of images that this task instance did not find, and an earlier run neither."""
+        images = self._tables.images
+        query = select(func.count()).select_from(images).where(self._by_this_task, images.c.error_code == STILL_GONE)
+        return int(self._database.fetch(query)[0][0])
 
     def _newest_answers(
         self, sha256s: Collection[str], recheck_after: timedelta | None
@@ -202,7 +155,9 @@ class ResultTable:
         usable = self._by_this_run
         if recheck_after is not None:
             now = self._now()
-            usable = or_(usable, and_(images.c.searched_at > now - recheck_after, images.c.searched_at <= now))
+            usable = or_(
+                usable, and_(images.c.searched_at > now - recheck_after, images.c.searched_at < now + CLOCK_SKEW)
+            )
         newest_first = func.row_number().over(
             partition_by=images.c.content_sha256, order_by=(images.c.searched_at.desc(), images.c.image_id)
         )
@@ -222,8 +177,3 @@ class ResultTable:
             sha256: stored_result(rows)
             for sha256, rows in groupby(self._database.fetch(query), key=attrgetter("content_sha256"))
         }
-
-
-def _on_seen_again(new: Any) -> dict[str, Any]:
-    names = ("finding_id", "rank_no", "image_url", "domain", "site", "title", "description", "current", "last_seen_at")
-    return {name: new[name] for name in names}

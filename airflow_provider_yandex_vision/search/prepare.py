@@ -8,7 +8,7 @@ from datetime import datetime
 from airflow_provider_yandex_vision.search.dimensions import dimensions
 from airflow_provider_yandex_vision.search.service import Service
 from airflow_provider_yandex_vision.search.settings import Settings
-from airflow_provider_yandex_vision.vision.errors import ImageError, ImageRejectedError, ImageUnreadableError
+from airflow_provider_yandex_vision.vision.errors import GONE, ImageError, ImageRejectedError, ImageUnreadableError
 from airflow_provider_yandex_vision.vision.models import Content, CopySearchResult, Image, PreparedImage
 
 MAX_CONVERTED_BYTES = 100_000_000
@@ -72,7 +72,7 @@ def _read(image: Image) -> bytes:
     except FileNotFoundError as error:
         was_listed = image.size is not None or image.etag is not None
         reason = "the object is gone: it was deleted after it was listed" if was_listed else "the object does not exist"
-        raise ImageUnreadableError(reason, "GONE") from error
+        raise ImageUnreadableError(reason, GONE) from error
     except Exception as error:
         raise ImageUnreadableError(f"reading failed: {type(error).__name__}: {error}"[:500]) from error
     if not isinstance(content, bytes):

@@ -35,6 +35,9 @@ FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE DATA
 GRPC_CODES = dict(enumerate(CODE_NAMES.split(), start=1))
 """Names of the service's status codes, as numbered in ``google/rpc/code.proto``."""
 
+GONE, STILL_GONE = "GONE", "STILL_GONE"
+"""Codes of an image that does not exist: since this run, or already in a run before."""
+
 SHOWN_IMAGES = 3
 
 _FOLD_MARKER = re.compile(r"(::|##\[)(end)?group(?=::|\])")

@@ -178,6 +178,17 @@ class TestWithTable:
         summary = search(images, **IN_TABLE)
         assert some_of(summary, "skipped", "none", "failed") == {"skipped": 0, "none": 1, "failed": 0}
 
+    def test_picture_that_stays_missing_fails_one_run(self, emulator: Service, pictures: Path, database: Query) -> None:
+        images = [f"file://{pictures}/cat.jpg", f"file://{pictures}/typo.jpg"]
+        for _attempt in range(2):
+            with pytest.raises(FailedImagesError, match="see the rows in copies"):
+                search(images, **IN_TABLE)
+        for _attempt in range(2):
+            assert search(images, "run 2", **IN_TABLE)["failed"] == 1
+        (pictures / "cat.jpg").unlink()
+        with pytest.raises(FailedImagesError, match="1 of 1 images failed"):
+            search(images, "run 3", **IN_TABLE)
+
     def test_asset_events_get_the_counts(self, emulator: Service, pictures: Path, database: Query) -> None:
         asset = Asset("copies")
         event = SimpleNamespace(extra=None)

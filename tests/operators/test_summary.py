@@ -85,6 +85,13 @@ def test_tolerated_share_of_failed_images_is_no_error(found: int, failed: int, r
     check_failed(outcome(found, failed, rejected), share)
 
 
+def test_images_that_were_already_gone_fail_no_run() -> None:
+    check_failed(outcome(85, 15), 0.1, still_gone=10)
+    check_failed(outcome(0, 5), 0.0, still_gone=5)
+    with pytest.raises(FailedImagesError, match="10 of 95 images failed"):
+        check_failed(outcome(85, 15), 0.1, still_gone=5)
+
+
 def test_error_quotes_the_first_reason_without_a_table() -> None:
     with pytest.raises(FailedImagesError, match=r"2 of 2 images failed, .*; file:///a\.jpg: GONE: deleted"):
         check_failed(outcome(0, 2, table=None), 0.1)

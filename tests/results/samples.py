@@ -33,7 +33,7 @@ def found(uri: str, *pages: str | CopyMatch, at: datetime = MONDAY, **fields: An
 
 
 def unanswered(uri: str, status: Status, at: datetime = MONDAY, **fields: Any) -> CopySearchResult:
-    return CopySearchResult(uri, status, error_code="X", error_message="message", searched_at=at, **fields)
+    return CopySearchResult(uri, status, **{"error_code": "X", "error_message": "message", "searched_at": at, **fields})
 
 
 def select_rows(engine: Engine, name: str, *columns: str) -> list[tuple[Any, ...]]:

@@ -6,6 +6,7 @@ import itertools
 import logging
 import tracemalloc
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -15,7 +16,7 @@ from airflow_provider_yandex_vision.results.database import KEYS_PER_QUERY
 from airflow_provider_yandex_vision.results.due import DueImages
 from airflow_provider_yandex_vision.results.rows import TaskKey
 from airflow_provider_yandex_vision.results.table import ResultTable
-from airflow_provider_yandex_vision.vision.models import CopySearchResult, Image
+from airflow_provider_yandex_vision.vision.models import CopySearchResult, Image, Status
 from tests.results.samples import FIRST_RUN, MONDAY, SECOND_RUN, TUESDAY, WEDNESDAY, found, unanswered
 
 pytestmark = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
@@ -101,9 +102,21 @@ def test_tasks_of_one_run_share_their_results(engine: Engine, table: ResultTable
         (found("a", etag="e"), None, 9 * DAY, "a"),
         (found("a", etag=None), None, 9 * DAY, "a"),
         (unanswered("a", "rejected", etag="e"), "e", 9 * DAY, ""),
+        (unanswered("a", "rejected", etag="e"), "e", DAY, "a"),
+        (unanswered("a", "rejected", etag="e"), "new", 9 * DAY, "a"),
         (unanswered("a", "failed", etag="e"), "e", 9 * DAY, "a"),
     ],
-    ids=["fresh", "old", "changed", "no etag now", "no etag ever", "rejected", "failed"],
+    ids=[
+        "fresh",
+        "old",
+        "changed",
+        "etag_lost",
+        "no_etag",
+        "rejected",
+        "rejected_long_ago",
+        "rejected_and_changed",
+        "failed",
+    ],
 )
 def test_unchanged_image_is_skipped_while_fresh(
     table: ResultTable,
@@ -119,12 +132,38 @@ def test_unchanged_image_is_skipped_while_fresh(
     assert due.unchanged == (not searched)
 
 
+@pytest.mark.parametrize(("status", "searched"), [("rejected", ""), ("failed", "a")])
+def test_rejection_of_an_answered_image_is_as_good_as_an_answer(
+    engine: Engine, table: ResultTable, second: ResultTable, status: Status, searched: str
+) -> None:
+    """It keeps its answer, whose time says nothing about the last try."""
+    table.write([found("a", "page", etag="old")])
+    second.write([unanswered("a", status, at=WEDNESDAY, etag="new")])
+    third = ResultTable(engine, table.name, replace(SECOND_RUN, run_id="third"))
+    assert select(third, [image("a", "new")], recheck_after=DAY, now=WEDNESDAY + DAY / 2)[0] == searched
+
+
+@pytest.mark.parametrize("status", ["none", "rejected"])
+def test_time_in_the_future_is_unknown(table: ResultTable, second: ResultTable, status: Status) -> None:
+    """A worker's clock was wrong: its images are not fresh until then."""
+    in_2037 = MONDAY.replace(year=2037)
+    wrong = found("a", at=in_2037, etag="e") if status == "none" else unanswered("a", status, at=in_2037, etag="e")
+    table.write([wrong, found("b", etag="e")])
+    assert select(second, [image("a", "e")], recheck_after=9 * DAY)[0] == "a"
+    assert select(second, [image("b", "e"), image("a", "e")], max_images=1)[0] == "a"
+
+
+def test_clocks_of_machines_may_differ_a_little(table: ResultTable, second: ResultTable) -> None:
+    table.write([found("a", at=TUESDAY + timedelta(seconds=50), etag="e")])
+    assert select(second, [image("a", "e")], recheck_after=DAY)[0] == ""
+
+
 class TestBudget:
     def test_new_images_come_first_then_the_oldest(self, table: ResultTable, second: ResultTable) -> None:
         table.write([found("tue", at=TUESDAY), found("wed", at=WEDNESDAY), found("mon", at=MONDAY)])
         table.write([unanswered("failed", "failed", at=WEDNESDAY)])
         listing = [image(uri) for uri in ("wed", "tue", "new", "mon", "failed")]
-        uris, due = select(second, listing, max_images=4)
+        uris, due = select(second, listing, max_images=4, now=WEDNESDAY)
         assert uris == "new failed mon tue"
         assert counts(due) == (5, 0, 0, 1)
 

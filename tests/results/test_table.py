@@ -60,7 +60,7 @@ class TestWrite:
             "https://i.example.org/1.jpg", "https://example.org/1", "Title", "Words", 1, "example.org", "example.org"
         )
         result = CopySearchResult(
-            "s3://b/1", "found", 2**62, (shown,), None, None, SHA, 2**40, '"etag"', "image/jpeg", MONDAY
+            *("s3://b/1", "found", 2**62, (shown,), None, None, SHA, 2**40, '"etag"', "image/jpeg", MONDAY, "id", "aws")
         )
         table.write([result])
         assert table.known([SHA]) == {SHA: result}
@@ -100,6 +100,23 @@ class TestWrite:
         columns = ("status", "copy_count", "match_count", "error_code", "etag", "run_id")
         assert select_rows(engine, table.name, *columns) == [(status, 1, 1, "X", "new", SECOND_RUN.run_id)]
         assert second.lookup(["s3://b/1"])["s3://b/1"].searched_at == MONDAY
+
+    def test_last_try_has_a_time_of_its_own(self, table: ResultTable, second: ResultTable) -> None:
+        table.write([found("s3://b/1", "page")])
+        second.write([unanswered("s3://b/1", "failed", at=TUESDAY)])
+        known = second.lookup(["s3://b/1"])["s3://b/1"]
+        assert (known.searched_at, known.checked_at) == (MONDAY, TUESDAY)
+
+    def test_failure_leaves_the_facts_of_the_answer(
+        self, engine: Engine, table: ResultTable, second: ResultTable
+    ) -> None:
+        answer = found("s3://b/1", "page", sha256=SHA, size=5, mime_type="image/png", request_id="r1", conn_id="old")
+        table.write([answer])
+        columns = ("content_sha256", "size_bytes", "mime_type", "request_id", "object_storage_conn_id")
+        second.write([unanswered("s3://b/1", "failed", at=TUESDAY, request_id="r2", size=6, conn_id="new")])
+        assert select_rows(engine, table.name, *columns) == [(SHA, 5, "image/png", "r1", "new")]
+        second.write([unanswered("s3://b/2", "rejected", at=TUESDAY, request_id="r3", sha256=SHA)])
+        assert (SHA, "r3") in select_rows(engine, table.name, "content_sha256", "request_id")
 
     def test_searched_at_is_the_last_try_without_answer(self, table: ResultTable, second: ResultTable) -> None:
         table.write([unanswered("s3://b/1", "rejected")])
@@ -199,6 +216,11 @@ class TestKnown:
         a_day_later = ResultTable(engine, table.name, SECOND_RUN, now=lambda: TUESDAY)
         assert a_day_later.known([SHA], timedelta(days=1)) == {}
 
+    def test_answer_from_the_future_is_not_fresh(self, table: ResultTable, second: ResultTable) -> None:
+        table.write([found("s3://b/1", sha256=SHA, at=TUESDAY + timedelta(hours=1))])
+        assert second.known([SHA], timedelta(days=9)) == {}
+        assert table.known([SHA], timedelta(days=9)).keys() == {SHA}, "answer of the same run"
+
     def test_matches_are_ordered_by_rank(self, table: ResultTable) -> None:
         pages = [f"page {n}" for n in range(20)]
         table.write([found("s3://b/1", *pages, sha256=SHA)])
@@ -249,6 +271,32 @@ class TestCounts:
         mapped[1].write([found("s3://b/2", "new", "newer", "newest", at=TUESDAY)])
         another_attempt = ResultTable(engine, table.name, mapped[1].task)
         assert [each.new_matches() for each in (table, *mapped, another_attempt)] == [0, 1, 3, 3]
+
+    def test_new_matches_are_those_of_the_dag(self, engine: Engine, table: ResultTable) -> None:
+        """Whatever another DAG with the same run id found."""
+        table.write([found("s3://b/1", "page")])
+        assert table.new_matches() == 1
+        other = ResultTable(engine, table.name, replace(FIRST_RUN, dag_id="other"))
+        other.write([found("s3://b/1", "page", "new", at=TUESDAY)])
+        assert other.new_matches() == 1
+        assert select_rows(engine, f"{table.name}_matches", "page_url", "first_seen_dag_id") == [
+            ("new", "other"),
+            ("page", "copies"),
+        ]
+
+    def test_images_gone_in_an_earlier_run_are_counted(self, engine: Engine, table: ResultTable) -> None:
+        both = [unanswered(f"s3://b/{n}", "failed", error_code="GONE") for n in range(2)]
+        table.write(both)
+        table.write([*both, unanswered("s3://b/3", "failed", error_code="UNREADABLE")])
+        assert table.still_gone() == 0
+        second = ResultTable(engine, table.name, SECOND_RUN)
+        for _attempt in range(2):
+            second.write([both[0], found("s3://b/1"), unanswered("s3://b/3", "failed", error_code="GONE")])
+            second.write([unanswered("s3://b/1", "failed", error_code="GONE")])
+            assert second.still_gone() == 1
+        assert select_rows(engine, table.name, "error_code") == [("GONE",), ("GONE",), ("STILL_GONE",)]
+        second.write([found("s3://b/0")])
+        assert (second.still_gone(), table.still_gone()) == (0, 0)
 
     def test_committed_counts_all_but_failed(self, engine: Engine, table: ResultTable) -> None:
         other = ResultTable(engine, table.name, replace(FIRST_RUN, map_index=1))
