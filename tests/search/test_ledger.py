@@ -99,6 +99,24 @@ class TestElsewhere:
         assert time.process_time() - started < 0.15
 
 
+def test_slow_ledger_keeps_no_result_back() -> None:
+    """Other tasks may be waiting for it."""
+
+    class Slow(Others):
+        """Looking takes longer than the time to the next look."""
+
+        def known(self, sha256s: Collection[str]) -> Known:
+            time.sleep(0.005)
+            return Known(elsewhere={sha256 for sha256 in sha256s if sha256 in self.times})
+
+        def claim(self, sha256s: Collection[str]) -> Known:
+            known = super().claim(sha256s)
+            return Known(elsewhere={sha256 for sha256 in known.elsewhere if int(sha256, 16) % 2})
+
+    run = iter(CopySearch(FakeService(), images(100), settings(poll_seconds=0.001), ledger=Slow(2)))
+    assert len([next(run) for _ in range(30)]) == 30
+
+
 def test_no_more_is_claimed_than_is_sent_next() -> None:
     """Other tasks can search the rest meanwhile."""
     claimed: list[int] = []
