@@ -48,15 +48,16 @@ class YandexVisionCopySearchOperator(BaseOperator):
     :param recheck_after: skip images that were searched within this time and have not changed since; needs ``table``.
         None searches every image in every run.
     :param max_images: search at most this many images per run. The summary says ``partial`` if some are left for
-        another run; with ``table``, they come first in it.
+        another run; with ``table``, they come first in it, and what killed attempts have paid for counts.
     :param plan_only: only count the images and requests, and estimate the time. Nothing is sent or billed.
     :param shard: number of this task among ``shards``, from 0. Each image belongs to one shard, by the hash of its URI:
         ``.partial(…, shards=8).expand(shard=list(range(8)))``. (templated)
-    :param shards: number of tasks that share the images, the rate and the concurrency. (templated)
+    :param shards: number of tasks that share the images. (templated)
     :param max_failed_share: fail the task if a larger share of the images searched ended ``failed``, not counting
         ``rejected`` ones and files that were already missing in an earlier run; 0 tolerates none.
-    :param requests_per_second: of all shards together; reduced automatically while the service throttles.
-    :param max_concurrent_requests: requests in flight, of all shards together.
+    :param requests_per_second: of all running tasks with the same connection and ``table`` together, each of which has
+        an equal share; without ``table``, of all shards. Reduced automatically while the service throttles.
+    :param max_concurrent_requests: requests in flight, of the same tasks together.
     :param max_image_bytes: reject larger files without sending them.
     :param max_request_bytes: size of one request's body.
     :param convert_images: convert images that the service does not accept to JPEG, and scale down those that are too

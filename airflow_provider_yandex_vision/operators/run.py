@@ -242,7 +242,7 @@ class CopySearchRun:
                 # A full batch may leave part of a reply, which is paid for as well.
                 for batch in search.batches(max_results=MAX_UNCOMMITTED_RESULTS - client.max_images_per_request):
                     if table and ledger:
-                        table.write(batch)
+                        search.counts.refuse(table.write(batch))
                         ledger.settle(batch)
                     else:
                         results += map(bounded, batch)
