@@ -19,7 +19,7 @@ from airflow_provider_yandex_vision.search.service import Service
 from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.search.workers import Stop, Stopped, Workers
 from airflow_provider_yandex_vision.vision import errors
-from airflow_provider_yandex_vision.vision.faults import Level, fault_of
+from airflow_provider_yandex_vision.vision.faults import BROKEN, Level, fault_of
 from airflow_provider_yandex_vision.vision.models import CopySearchResult, PreparedImage, Status
 
 log = logging.getLogger(__name__)
@@ -206,6 +206,8 @@ class Sending:
 
     def _result(self, image: PreparedImage, error: errors.ServiceError, status: Status = "failed") -> CopySearchResult:
         code = error.code or (f"HTTP_{error.http_status}" if error.http_status else "NO_REPLY")
+        if isinstance(error, errors.ProtocolError) and error.http_status in (None, 200):
+            code = BROKEN
         return image.result(status, self._now(), error_code=code, error_message=error.message)
 
 
