@@ -57,6 +57,7 @@ TABLE = (
     Row(Level.REQUEST, (400, 413), ANY, errors.InvalidRequestError),
     Row(Level.REQUEST, (429,), ANY, errors.ThrottledError),
     Row(Level.REQUEST, (504,), ANY, errors.LostReplyError),  # a gateway stopped waiting, the service perhaps did not
+    Row(Level.REQUEST, range(100, 200), ANY, errors.LostReplyError),  # the reply itself is not waited for
     Row(Level.REQUEST, range(200, 300), ANY, errors.ProtocolError),  # a success, without what it should contain
     Row(Level.REQUEST, ANY, ANY, errors.UnavailableError),
     Row(Level.IMAGE, ANY, ("INVALID_ARGUMENT",), errors.InvalidRequestError),
