@@ -19,7 +19,7 @@ from airflow_provider_yandex_vision.vision.errors import printable
 log = logging.getLogger(__name__)
 
 SECONDS_UNTIL_WARNING = 30.0
-SECONDS_BETWEEN_LOOKS = 1.0
+SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_BETWEEN_SHUTDOWNS = 0.05
 
 
