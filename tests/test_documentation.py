@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import runpy
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "README.ru.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -66,6 +68,14 @@ def test_dag_can_be_parsed(block: Block, tmp_path: Path, monkeypatch: pytest.Mon
     exec(compile(block.code, str(file), "exec"), names)
 
 
+@pytest.mark.parametrize("page", [ROOT / "README.ru.md", *sorted((ROOT / "docs" / "ru").rglob("*.md"))], ids=str)
+def test_code_is_the_same_in_both_languages(page: Path) -> None:
+    english = (
+        ROOT / "README.md" if page.name == "README.ru.md" else ROOT / "docs" / page.relative_to(ROOT / "docs" / "ru")
+    )
+    assert [block.code for block in blocks_of(page)] == [block.code for block in blocks_of(english)]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_to_files_that_exist(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())
@@ -78,6 +88,14 @@ def test_address_is_one_of_the_metadata(page: Path) -> None:
     addresses = re.findall(r"[\w.+-]+@[\w.-]+\w", page.read_text())
     declared = (ROOT / "pyproject.toml").read_text()
     assert [address for address in addresses if f'email = "{address}"' not in declared] == []
+
+
+def test_list_for_language_models_has_every_page() -> None:
+    lines_of = runpy.run_path(str(ROOT / ".ci" / "llms.py"))["lines_of"]
+    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]
+    listed = set(re.findall(r"\]\(https://site\.example/(.*?)/?\)", "\n".join(lines_of(nav, "https://site.example/"))))
+    pages = {str(page.relative_to(ROOT / "docs").with_suffix("")) for page in (ROOT / "docs").rglob("*.md")}
+    assert listed == {re.sub(r"/?index$", "", page) for page in pages}
 
 
 def test_release_notes_are_those_of_the_version() -> None:

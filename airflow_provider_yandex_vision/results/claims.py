@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
-from sqlalchemy import Table, and_, case, or_, select
+from sqlalchemy import Table, and_, select
 from sqlalchemy.engine import Connection
 
 from airflow_provider_yandex_vision.results.clock import DatabaseTime
@@ -28,19 +27,16 @@ def claim(connection: Connection, tables: LedgerTables, attempt: str, sha256s: C
             taken.add(row.content_sha256)
         else:
             dead.add(row.attempt)
-    rows = [{"content_sha256": sha256, "attempt": attempt} for sha256 in sha256s if sha256 not in taken]
-    if not rows:
+    free = sorted(set(sha256s) - taken)
+    if not free:
         return set()
-
-    def take_over(new: Any) -> dict[str, Any]:
-        of_the_dead = [claims.c.attempt == each for each in dead]
-        return {
-            "attempt": case((or_(*of_the_dead), new["attempt"]), else_=claims.c.attempt) if dead else claims.c.attempt
-        }
-
+    if dead:
+        of_the_dead = and_(claims.c.content_sha256.in_(free), claims.c.attempt.in_(dead))
+        connection.execute(claims.update().where(of_the_dead).values(attempt=attempt))
     # Whoever claimed one of them since the query keeps it.
-    upsert(connection, claims, rows, take_over)
-    ours = select(claims.c.content_sha256).where(claims.c.content_sha256.in_(sha256s), claims.c.attempt == attempt)
+    rows = [{"content_sha256": sha256, "attempt": attempt} for sha256 in free]
+    upsert(connection, claims, rows, lambda new: {"attempt": claims.c.attempt})
+    ours = select(claims.c.content_sha256).where(claims.c.content_sha256.in_(free), claims.c.attempt == attempt)
     return {sha256 for (sha256,) in connection.execute(ours)}
 
 

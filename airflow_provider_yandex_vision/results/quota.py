@@ -11,18 +11,17 @@ import uuid
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
 from sqlalchemy import and_, func, select
 from sqlalchemy.engine import Connection, Engine
 
 from airflow_provider_yandex_vision.results import claims
 from airflow_provider_yandex_vision.results.clock import DatabaseTime
-from airflow_provider_yandex_vision.results.database import Database
+from airflow_provider_yandex_vision.results.database import PATIENCE, Database
 from airflow_provider_yandex_vision.results.rows import TaskKey
 from airflow_provider_yandex_vision.results.schema import ANSWERS, LIFETIME, LedgerTables
 from airflow_provider_yandex_vision.results.table import Now, ResultTable
-from airflow_provider_yandex_vision.search.ledger import Claimed, Share
+from airflow_provider_yandex_vision.search.ledger import Answers, Claimed, Share
 from airflow_provider_yandex_vision.vision.errors import DatabaseError
 from airflow_provider_yandex_vision.vision.faults import may_be_billed
 from airflow_provider_yandex_vision.vision.models import CopySearchResult, utc_now
@@ -83,21 +82,35 @@ class TableLedger:
 
     def open(self) -> None:
         """Register the task, and renew its row from here on."""
-        self._try("register in", self._register)
+        self.register()
         self._thread.start()
 
     def close(self) -> None:
-        """The task counts no more, and claims nothing. Waits for the database no longer than two seconds."""
+        """End the task, but wait for the database no longer than two seconds."""
         self._ended.set()
         self._thread.join(SECONDS_TO_END)
+
+    def register(self) -> None:
+        """From here on, the task counts. Learn what earlier attempts of it have left."""
+        self._try("register in", self._register, PATIENCE)
+
+    def renew(self) -> None:
+        """The task lives. Count the others that do."""
+        self._try("renew a task in", self._renew)
+
+    def end(self) -> None:
+        """The task counts no more, and claims nothing."""
+        self._try("end a task in", self._end)
+
+    def known(self, sha256s: Collection[str]) -> Answers:
+        """:raises DatabaseError: the answers cannot be read."""
+        return self._table.known(sha256s, self.fresh_for)
 
     def claim(self, sha256s: Collection[str]) -> Claimed:
         """Claim contents for this attempt, and charge for those that have no answer yet.
 
         :raises DatabaseError: the answers cannot be read.
         """
-        if not sha256s:
-            return Claimed()
         ours = set(sha256s)
         charge = partial(self._charge, sha256s=ours)
         try:
@@ -106,7 +119,7 @@ class TableLedger:
         except DatabaseError as error:
             self._warn(error)
         # Only now: an answer that was stored before the claim became ours would be missed by an earlier look.
-        answers = self._table.known(ours, self.fresh_for) if ours else {}
+        answers = self.known(ours) if ours else {}
         self._end_claims(answers, unbilled=len(answers))
         return Claimed(answers, set(sha256s) - ours)
 
@@ -144,12 +157,12 @@ class TableLedger:
 
     def _keep_alive(self) -> None:
         while not self._ended.wait(SECONDS_BETWEEN_RENEWALS):
-            self._try("renew a task in", self._renew)
-        self._try("end a task in", self._end)
+            self.renew()
+        self.end()
 
-    def _try(self, action: str, work: Callable[[Connection], None]) -> None:
+    def _try(self, action: str, work: Callable[[Connection], None], patience: float = 0) -> None:
         try:
-            self._database.transact(action, work, patience=0)
+            self._database.transact(action, work, patience=patience)
         except DatabaseError as error:
             self._warn(error)
 
@@ -206,8 +219,11 @@ def task_key(task: TaskKey) -> str:
 def forget(connection: Connection, tables: LedgerTables, before: datetime) -> None:
     """Delete tasks that were not renewed since then, and claims of attempts that nobody knows."""
     tasks, claimed = tables
-    connection.execute(tasks.delete().where(tasks.c.renewed_at < before))
-    attempts: Any = select(claimed.c.attempt).distinct()
-    orphans = attempts.select_from(claimed.outerjoin(tasks, tasks.c.attempt == claimed.c.attempt))
-    for (attempt,) in connection.execute(orphans.where(tasks.c.attempt.is_(None))).fetchall():
+    # Queries come first: a DELETE that finds nothing locks what it looks through on MySQL.
+    old = select(tasks.c.task_key).where(tasks.c.renewed_at < before)
+    for (key,) in connection.execute(old).fetchall():
+        connection.execute(tasks.delete().where(tasks.c.task_key == key))
+    known = claimed.outerjoin(tasks, tasks.c.attempt == claimed.c.attempt)
+    orphans = select(claimed.c.attempt).select_from(known).where(tasks.c.attempt.is_(None)).distinct()
+    for (attempt,) in connection.execute(orphans).fetchall():
         claims.end(connection, claimed, attempt)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from airflow_provider_yandex_vision.search.pacing import Pacer
 from airflow_provider_yandex_vision.search.settings import Settings
@@ -36,24 +36,30 @@ class Share:
         return max(1, part + (self.place < rest))
 
 
+Answers: TypeAlias = "Mapping[str, CopySearchResult]"
+"""By SHA-256 of the content. They were paid for earlier."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """Contents that need no search here, by SHA-256. All others that were asked for are claimed.
+    """Contents that need no search here after all. The others that were asked for are claimed.
 
-    :param answers: were paid for earlier.
     :param elsewhere: are being searched by another task, so their answers are worth waiting for.
     """
 
-    answers: Mapping[str, CopySearchResult] = field(default_factory=dict)
+    answers: Answers = field(default_factory=dict)
     elsewhere: Collection[str] = ()
 
 
 class Ledger(Protocol):
-    """Its methods are called from the thread that consumes the search."""
+    """Contents are named by their SHA-256. The methods are called from the thread that consumes the search."""
 
     @property
     def share(self) -> Share:
         """The share at this moment."""
+
+    def known(self, sha256s: Collection[str]) -> Answers:
+        """Answers to those of the contents that have one."""
 
     def claim(self, sha256s: Collection[str]) -> Claimed:
         """Make sure that nobody else searches these contents until they have a result that is stored."""
@@ -64,6 +70,9 @@ class NoLedger:
     """For a search that no other task knows of."""
 
     share: Share = Share()
+
+    def known(self, sha256s: Collection[str]) -> Answers:
+        return {}
 
     def claim(self, sha256s: Collection[str]) -> Claimed:
         return Claimed()

@@ -206,7 +206,6 @@ class CopySearch:
             fills_a_batch = len(self._claims) + len(packer) >= size or self._claims.next_due <= self._clock()
             if not fills_a_batch and not (flush and self._claims):
                 break
-            # No more than that: what is claimed here, no other task can send.
             self._claim(size - len(packer))
         return batch or packer.take(partial=flush)
 

@@ -58,7 +58,7 @@ def searched_twice(emulator: Service, pictures: Path, database: Query) -> Query:
 def test_sql_answers_its_comments(searched_twice: Query) -> None:
     answers = {question: searched_twice(sql) for question, sql in recipes().items()}
     assert [(Path(uri).name, page) for uri, page in answers["gone"]] == [("coffee.jpg", "https://cafe.example/")]
-    assert sorted(answers["by domain"]) == [("cats.example", 2, 2), ("news.example", 2, 2)]
+    assert sorted(answers["by site"]) == [("cats.example", 2, 2), ("news.example", 2, 2)]
     assert {Path(row[0]).name for row in answers["images never searched successfully"]} == {
         "broken.jpg",
         "empty.png",

@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 import pytest
 
-from airflow_provider_yandex_vision.search.ledger import Claimed, Share
+from airflow_provider_yandex_vision.search.ledger import Answers, Claimed, Share
 from airflow_provider_yandex_vision.search.search import CopySearch
 from airflow_provider_yandex_vision.vision import CopySearchResult
 from tests.support.fake_service import FakeService, found, settings
@@ -19,6 +19,9 @@ class Alone:
 
     def __init__(self, share: Share = Share()) -> None:  # noqa: B008 - it is frozen
         self.share = share
+
+    def known(self, sha256s: Collection[str]) -> Answers:
+        return {}
 
     def claim(self, sha256s: Collection[str]) -> Claimed:
         return Claimed()
