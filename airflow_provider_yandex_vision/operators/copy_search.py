@@ -50,6 +50,9 @@ class YandexVisionCopySearchOperator(BaseOperator):
     :param max_images: search at most this many images per run. The summary says ``partial`` if some are left for
         another run; with ``table``, they come first in it, and what killed attempts have paid for counts.
     :param plan_only: only count the images and requests, and estimate the time. Nothing is sent or billed.
+    :param canary: URL of an image that surely has copies. It is searched first, and billed, in each attempt that has
+        images to search; it gets no row. If no copies of it are found, the task fails before anything else is paid
+        for. (templated)
     :param shard: number of this task among ``shards``, from 0. Each image belongs to one shard, by the hash of its URI:
         ``.partial(…, shards=8).expand(shard=list(range(8)))``. (templated)
     :param shards: number of tasks that share the images. (templated)
@@ -72,6 +75,7 @@ class YandexVisionCopySearchOperator(BaseOperator):
         "images",
         "table",
         "sql_conn_id",
+        "canary",
         "shard",
         "shards",
         "yandex_vision_conn_id",
@@ -89,6 +93,7 @@ class YandexVisionCopySearchOperator(BaseOperator):
         recheck_after: timedelta | None = None,
         max_images: int | None = None,
         plan_only: bool = False,
+        canary: str | None = None,
         shard: int | str = 0,
         shards: int | str = 1,
         max_failed_share: float = 0.1,
@@ -110,6 +115,7 @@ class YandexVisionCopySearchOperator(BaseOperator):
         self.recheck_after = recheck_after
         self.max_images = max_images
         self.plan_only = plan_only
+        self.canary = canary
         self.shard = shard
         self.shards = shards
         self.max_failed_share = max_failed_share
@@ -130,12 +136,12 @@ class YandexVisionCopySearchOperator(BaseOperator):
         :raises YandexVisionError: a retry may help.
         """
         from airflow_provider_yandex_vision.operators.summary import check_failed
-        from airflow_provider_yandex_vision.vision.errors import AccessError, ConfigurationError
+        from airflow_provider_yandex_vision.vision.errors import AccessError, ConfigurationError, CopySearchOffError
 
         try:
             self._run = self._new_run(context)
             summary = self._run.run()
-        except ConfigurationError as error:
+        except (ConfigurationError, CopySearchOffError) as error:
             raise AirflowFailException(str(error)) from None
         except AccessError as error:
             denied = f"access denied for connection {self.yandex_vision_conn_id!r}"

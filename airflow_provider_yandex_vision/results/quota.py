@@ -25,6 +25,7 @@ from airflow_provider_yandex_vision.results.table import ResultTable
 from airflow_provider_yandex_vision.results.writing import Now
 from airflow_provider_yandex_vision.search.ledger import Known, Share
 from airflow_provider_yandex_vision.vision.errors import DatabaseError
+from airflow_provider_yandex_vision.vision.faults import may_be_billed
 from airflow_provider_yandex_vision.vision.models import CopySearchResult, utc_now
 
 T = TypeVar("T")
@@ -36,9 +37,6 @@ SECONDS_TO_END = 2.0
 
 MEMORY = timedelta(days=30)
 """How long a task that ended is remembered, for a retry of it."""
-
-PERHAPS_BILLED = frozenset({"NO_REPLY", "PROTOCOL", "DEADLINE_EXCEEDED", "HTTP_502", "HTTP_504"})
-"""Error codes of an image whose answer may have been lost. The service bills no other image without an answer."""
 
 
 class TableLedger:
@@ -133,7 +131,7 @@ class TableLedger:
     def settle(self, results: Iterable[CopySearchResult]) -> None:
         """End the claims of contents whose results are stored, and charge nothing for those that were not billed."""
         ended = {result.sha256: result for result in results if result.sha256 in self._claimed}
-        unbilled = [r for r in ended.values() if r.status not in ANSWERS and r.error_code not in PERHAPS_BILLED]
+        unbilled = [r for r in ended.values() if r.status not in ANSWERS and not may_be_billed(r.error_code or "")]
         self._end_claims(filter(None, ended), unbilled=len(unbilled))
 
     def _end_claims(self, sha256s: Iterable[str], unbilled: int) -> None:
