@@ -34,7 +34,10 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": "Yandex Vision",
-                "python-modules": ["airflow_provider_yandex_vision.operators.copy_search"],
+                "python-modules": [
+                    "airflow_provider_yandex_vision.operators.copy_search",
+                    "airflow_provider_yandex_vision.operators.decide",
+                ],
             }
         ],
         "hooks": [
