@@ -21,6 +21,13 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": "Yandex Vision",
                 "external-doc-url": "https://yandex.cloud/en/docs/vision/",
+                "how-to-guide": [
+                    "/docs/how-to/gate.md",
+                    "/docs/how-to/monitor.md",
+                    "/docs/how-to/backfill.md",
+                    "/docs/how-to/review.md",
+                ],
+                "logo": "https://code.example/airflow-provider-yandex-vision/raw/main/docs/logo.svg",
                 "tags": ["service"],
             }
         ],

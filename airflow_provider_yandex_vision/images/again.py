@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 
 from airflow_provider_yandex_vision.images.http import Web
+from airflow_provider_yandex_vision.images.location import Location, Url
 from airflow_provider_yandex_vision.images.storage import Storages
-from airflow_provider_yandex_vision.images.urls import Location, Url
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError
 
 MAX_BYTES = 32 * 1024 * 1024

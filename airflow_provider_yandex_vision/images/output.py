@@ -8,8 +8,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from airflow_provider_yandex_vision.images.http import Web
+from airflow_provider_yandex_vision.images.location import SCHEME, Location, Url
 from airflow_provider_yandex_vision.images.storage import BACKENDS, Storages
-from airflow_provider_yandex_vision.images.urls import SCHEME, Location, Url
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, OutputError
 
 _WRONG = (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)

@@ -27,20 +27,20 @@ log = logging.getLogger(__name__)
 ROWS_PER_BATCH = 500
 
 
-def ensure_tables(database: Database, tables: Tables, kept: FindingTables, *, create: bool) -> None:
+def ensure_tables(database: Database, tables: Tables, kept: FindingTables, *others: sa.Table, create: bool) -> None:
     """Make sure that tables and views exist, have all columns, and that rows of an older version mean what new ones do.
 
     :param create: create what is missing, also the columns that a later version added. Tasks may race to do so.
     :raises TableError: something is missing and not created.
     """
-    every = (*tables, kept.decisions, kept.reported)
+    every = (*tables, *others, kept.decisions, kept.reported)
     missing = [table for table in every if not _columns(database, table)]
     lacking = {table: _lacking(database, table) for table in every if table not in missing}
     if not create:
         statements = [each for table in missing for each in _creation(database.dialect, table)]
         statements += [each for table in lacking for each in _statements(database.dialect, table, lacking[table])]
         statements += missing_views(database, tables, kept)
-        _check_complete(database, [table for table in tables if table in missing], statements)
+        _check_complete(database, tables, missing, statements)
     for table in missing:
         try:
             database.transact("create", partial(table.create, checkfirst=True), TableError)
@@ -54,10 +54,12 @@ def ensure_tables(database: Database, tables: Tables, kept: FindingTables, *, cr
     ensure_views(database, tables, kept)
 
 
-def _check_complete(database: Database, missing: Sequence[sa.Table], statements: Sequence[str]) -> None:
+def _check_complete(database: Database, tables: Tables, missing: Sequence[sa.Table], statements: Sequence[str]) -> None:
     """:raises TableError: there are statements to run."""
     if statements:
-        lacks = f"lacks {', '.join(table.fullname for table in missing)}" if missing else "was made by an older version"
+        is_new = not set(tables).isdisjoint(missing)
+        names = ", ".join(table.fullname for table in missing)
+        lacks = f"lacks {names}" if is_new else "was made by an older version"
         raise TableError(
             f"{database.table} {lacks}: run these statements, or set create_table=True: " + "; ".join(statements)
         )

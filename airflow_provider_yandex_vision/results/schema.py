@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -20,8 +20,12 @@ ANSWERS: tuple[Status, ...] = ("found", "none")
 MATCHES_SUFFIX = "_matches"
 DECISIONS_SUFFIX, REPORTED_SUFFIX = "_decisions", "_reported"
 FINDINGS_SUFFIX, OPEN_SUFFIX = "_findings", "_open"
+TASKS_SUFFIX, CLAIMS_SUFFIX = "_tasks", "_claims"
 MAX_NAME_LENGTH = 63 - len(DECISIONS_SUFFIX)
 """PostgreSQL silently truncates identifiers after 63 characters, MySQL rejects them after 64."""
+
+LIFETIME = timedelta(seconds=20)
+"""How long a task lives after its row was renewed."""
 
 _NAME = re.compile(r"(?:(?P<schema>[A-Za-z_]\w*)\.)?(?P<table>[A-Za-z_]\w*)", re.ASCII)
 
@@ -106,6 +110,31 @@ _MATCHES = sa.Table(
     **_MYSQL_OPTIONS,
 )
 
+_TASKS = sa.Table(
+    "tasks",
+    sa.MetaData(),
+    Column("task_key", CHAR(64), primary_key=True),
+    Column("dag_id", Unicode(250), nullable=False),
+    Column("run_id", Unicode(250), nullable=False),
+    Column("task_id", Unicode(250), nullable=False),
+    Column("map_index", sa.Integer, nullable=False),
+    Column("attempt", CHAR(32), nullable=False),
+    Column("yandex_vision_conn_id", Unicode(250), nullable=False),
+    Column("began_at", Timestamp, nullable=False),
+    Column("renewed_at", Timestamp, nullable=False),
+    Column("ended", sa.Boolean, nullable=False),
+    Column("paid", BigInteger, nullable=False),
+    **_MYSQL_OPTIONS,
+)
+
+_CLAIMS = sa.Table(
+    "claims",
+    sa.MetaData(),
+    Column("content_sha256", CHAR(64), primary_key=True),
+    Column("attempt", CHAR(32), nullable=False, index=True),
+    **_MYSQL_OPTIONS,
+)
+
 
 _DECISIONS = sa.Table(
     "decisions",
@@ -164,7 +193,7 @@ class Tables(NamedTuple):
         :param name: of the images table, ``table`` or ``schema.table``.
         :raises TableError: the name is invalid.
         """
-        schema, table = _split(name)
+        schema, table = _parts(name)
         images = _IMAGES.to_metadata(sa.MetaData(), schema=schema, name=table)
         matches = _MATCHES.to_metadata(sa.MetaData(), schema=schema, name=table + MATCHES_SUFFIX)
         sa.Index(None, matches.c.first_seen_dag_id, matches.c.first_seen_run_id)
@@ -190,7 +219,7 @@ class FindingTables(NamedTuple):
         :param name: of the images table, ``table`` or ``schema.table``.
         :raises TableError: the name is invalid.
         """
-        schema, table = _split(name)
+        schema, table = _parts(name)
         return cls(
             _DECISIONS.to_metadata(sa.MetaData(), schema=schema, name=table + DECISIONS_SUFFIX),
             _REPORTED.to_metadata(sa.MetaData(), schema=schema, name=table + REPORTED_SUFFIX),
@@ -199,8 +228,28 @@ class FindingTables(NamedTuple):
         )
 
 
-def _split(name: str) -> tuple[Any, str]:
-    """Schema, or None, and table."""
+class LedgerTables(NamedTuple):
+    """``tasks`` has one row per task instance, ``claims`` one row per content that is being searched.
+
+    A task lives until it has ``ended``, or was not renewed for :data:`LIFETIME`. A claim holds as long as the attempt
+    of a task that made it lives.
+    """
+
+    tasks: sa.Table
+    claims: sa.Table
+
+    @classmethod
+    def named(cls, name: str) -> LedgerTables:
+        """:param name: of the images table, as :meth:`Tables.named` takes it."""
+        schema, table = _parts(name)
+        return cls(
+            _TASKS.to_metadata(sa.MetaData(), schema=schema, name=table + TASKS_SUFFIX),
+            _CLAIMS.to_metadata(sa.MetaData(), schema=schema, name=table + CLAIMS_SUFFIX),
+        )
+
+
+def _parts(name: str) -> tuple[Any, str]:
+    """Schema and table. :raises TableError: the name is invalid."""
     parts = _NAME.fullmatch(name)
     if not parts or len(parts["table"]) > MAX_NAME_LENGTH:
         raise TableError(
