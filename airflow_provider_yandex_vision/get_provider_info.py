@@ -37,6 +37,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [
                     "airflow_provider_yandex_vision.operators.copy_report",
                     "airflow_provider_yandex_vision.operators.copy_search",
+                    "airflow_provider_yandex_vision.operators.decide",
                 ],
             }
         ],
