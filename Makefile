@@ -23,7 +23,7 @@ BIN = $(VENV)/bin
 DOCS = .venv-docs/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test check matrix resolve lowest lint types bench fire fuzz mutants pins newest docs screenshots wheel workflows clean
+.PHONY: help demo quick test check matrix resolve installs lowest lint types bench fire fuzz mutants pins newest docs screenshots wheel workflows clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ matrix:  ## all tests on the oldest and the newest release, those without a serv
 
 resolve: $(READY)  ## whether every extra installs beside the official constraints of every release
 	$(BIN)/python .ci/resolve.py
+
+installs: $(READY)  ## the wheel beside official constraints, in fresh environments; runs the demo in each
+	.ci/installs
 
 lowest: .venv-lowest/.ready  ## the tests without a server, with the lowest versions that pyproject.toml allows
 	.venv-lowest/bin/python -m pytest -m "not integration" $(TESTS)
@@ -110,8 +113,8 @@ clean:  ## remove environments and build output
 $(READY): $(PINS) pyproject.toml
 	@echo "Installing Airflow $(AIRFLOW) and the development tools into $(VENV)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' $(PINS))"
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python $(PINS)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -o '^uv==[0-9.]*' $(PINS))"
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python $(PINS)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 

@@ -43,7 +43,7 @@ def resolve(official: Path, extras: str) -> str:
 
 
 def write_pins() -> None:
-    shared = ("--extra", "dev", "--universal", "--upgrade")
+    shared = ("--extra", "dev", "--universal", "--upgrade", "--generate-hashes")
     for line, (release, python) in PINNED.items():
         [official] = (ROOT / "constraints" / "official").glob(f"airflow-{release}-*.txt")
         pins = compile_pins(f"apache-airflow=={release}\n", python, "--constraint", str(official), *shared)

@@ -21,7 +21,7 @@ import psutil
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
-from airflow_provider_yandex_vision.results.schema import Tables
+from airflow_provider_yandex_vision.results.schema import LedgerTables, Tables
 from benchmarks.report import AtLeast, AtMost, figure, show
 from tests.support.faults import FAULTS
 from tests.support.faulty_service import FaultyService, burning
@@ -126,7 +126,7 @@ def running(service: FaultyService, url: str | None, *arguments: str) -> Iterato
                 yield task, url
         finally:
             engine = create_engine(url)
-            for table in Tables.named(TABLE):
+            for table in (*Tables.named(TABLE), *LedgerTables.named(TABLE)):
                 table.drop(engine, checkfirst=True)
             engine.dispose()
 

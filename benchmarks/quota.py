@@ -30,6 +30,7 @@ class Case:
     :param configured: requests per second of each process.
     :param use: least share of the quota used, in percent.
     :param throttled: greatest share of the requests throttled, in percent.
+    :param burst: seconds' worth of the quota that the service takes at once.
     """
 
     name: str
@@ -37,12 +38,15 @@ class Case:
     processes: int
     use: float
     throttled: float
+    burst: float = 1.0
 
 
 CASES = (
     Case("configured correctly", QUOTA, 1, use=95, throttled=0.5),
     Case("configured five times too high", QUOTA * 5, 1, use=90, throttled=5),
     Case("shared by four independent processes", QUOTA, 4, use=90, throttled=8),
+    Case("bursts of 0.2 s, five times too high", QUOTA * 5, 1, use=95, throttled=5, burst=0.2),
+    Case("bursts of 0.2 s, four independent processes", QUOTA, 4, use=90, throttled=5, burst=0.2),
 )
 
 
@@ -53,7 +57,10 @@ def report(seconds: float) -> None:
 
 
 def _rows(case: Case, seconds: float) -> list[list[str]]:
-    with service(Behaviour(latency=0.1, quota=QUOTA)) as served, ThreadPoolExecutor(case.processes) as pool:
+    with (
+        service(Behaviour(latency=0.1, quota=QUOTA, burst=case.burst)) as served,
+        ThreadPoolExecutor(case.processes) as pool,
+    ):
         runs = [pool.submit(alone, search, served.host, case.configured, n, seconds) for n in range(case.processes)]
         for run in runs:
             run.result()

@@ -24,7 +24,7 @@ from sqlalchemy.engine import Engine
 from airflow_provider_yandex_vision.compat import Connection
 from airflow_provider_yandex_vision.results.database import chunks
 from airflow_provider_yandex_vision.results.rows import NewRow, TaskKey, image_row, match_rows
-from airflow_provider_yandex_vision.results.schema import Tables
+from airflow_provider_yandex_vision.results.schema import LedgerTables, Tables
 from airflow_provider_yandex_vision.results.table import ResultTable
 from airflow_provider_yandex_vision.vision.models import CopyMatch, CopySearchResult, utc_now
 
@@ -95,7 +95,7 @@ def fresh_tables(engine: Engine) -> Iterator[ResultTable]:
     try:
         yield table
     finally:
-        for each in Tables.named(name):
+        for each in (*Tables.named(name), *LedgerTables.named(name)):
             each.drop(engine)
 
 

@@ -25,7 +25,7 @@ from typing import NamedTuple
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
-from airflow_provider_yandex_vision.results.schema import Tables
+from airflow_provider_yandex_vision.results.schema import LedgerTables, Tables
 from benchmarks.peers import UNPACED, WINDOW
 from benchmarks.pictures import picture
 from benchmarks.processes import SPAWN, Usage, measured, service
@@ -121,7 +121,7 @@ def _fresh_table(url: str) -> Iterator[str]:
     try:
         yield name
     finally:
-        for table in Tables.named(name):
+        for table in (*Tables.named(name), *LedgerTables.named(name)):
             table.drop(engine, checkfirst=True)
         engine.dispose()
 

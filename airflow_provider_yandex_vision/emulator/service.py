@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from airflow_provider_yandex_vision.emulator.contract import (
     COPY_SEARCH,
@@ -127,17 +126,23 @@ class Service:
         :param path: as in the request line; a query is ignored.
         :param headers: with names in lower case.
         """
-        ids = {"x-request-id": self._new_id(), "x-server-trace-id": self._new_id()}
-        endpoint = (method, urlsplit(path).path)
+        endpoint = (method, path.partition("?")[0])
         if endpoint == STATISTICS:
-            return Answer(200, ids, _print(self.statistics()))
+            return Answer(200, self._ids(), _print(self.statistics()))
         try:
-            status, reply = 200, self._route(endpoint, headers, body)
+            reply = self._route(endpoint, headers, body)
         except Refusal as refusal:
-            status, reply = refusal.status, refusal.body
-        with self._lock:
-            self._statuses[status] += 1
-        return Answer(status, ids, _print(reply))
+            return self.refuse(refusal)
+        self._count(200)
+        return Answer(200, self._ids(), _print(reply))
+
+    def accepts(self, headers: Mapping[str, str]) -> bool:
+        """Whether the key in the headers is the right one, so that the body is worth reading."""
+        return not self._authorization or headers.get("authorization") == self._authorization
+
+    def refuse(self, refusal: Refusal) -> Answer:
+        self._count(refusal.status)
+        return Answer(refusal.status, self._ids(), _print(refusal.body))
 
     def statistics(self) -> Json:
         """Requests by HTTP status, and billed images: their number, and how often each was billed, by SHA-256."""
@@ -148,10 +153,17 @@ class Service:
                 "billed": dict(self._billed),
             }
 
+    def _ids(self) -> dict[str, str]:
+        return {"x-request-id": self._new_id(), "x-server-trace-id": self._new_id()}
+
+    def _count(self, status: int) -> None:
+        with self._lock:
+            self._statuses[status] += 1
+
     def _route(self, endpoint: tuple[str, str], headers: Mapping[str, str], body: bytes) -> Json:
         if endpoint != ANALYZE:
             raise Refusal(404, NOT_FOUND, "Not Found")
-        if self._authorization and headers.get("authorization") != self._authorization:
+        if not self.accepts(headers):
             raise Refusal(401, UNAUTHENTICATED, "Unknown api key")
         if self._bucket and not self._bucket.take():
             raise Refusal(429, RESOURCE_EXHAUSTED, "Requests per second limit exceeded")

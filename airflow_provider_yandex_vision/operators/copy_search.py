@@ -158,7 +158,7 @@ class YandexVisionCopySearchOperator(BaseOperator):
         return lineage(self.images, self.object_storage_conn_id, self.table, self.sql_conn_id)
 
     def _new_run(self, context: Context) -> CopySearchRun:
-        from airflow_provider_yandex_vision.operators.run import CopySearchRun, Parameters, task_key
+        from airflow_provider_yandex_vision.operators.run import CopySearchRun, Parameters, run_began, task_key
 
         parameters = Parameters(**{field.name: getattr(self, field.name) for field in fields(Parameters)})
-        return CopySearchRun(parameters, task_key(context, self.task_id))
+        return CopySearchRun(parameters, task_key(context, self.task_id), began=run_began(context))

@@ -9,8 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import partial
+from datetime import datetime, timedelta
 from itertools import chain, islice
 from typing import Any
 
@@ -18,13 +17,18 @@ from airflow_provider_yandex_vision.compat import AirflowSkipException
 from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
 from airflow_provider_yandex_vision.images.convert import require_pillow, to_accepted
 from airflow_provider_yandex_vision.images.ignored import Ignored
-from airflow_provider_yandex_vision.images.urls import Url, list_images, urls_of
+from airflow_provider_yandex_vision.images.location import Url
+from airflow_provider_yandex_vision.images.urls import list_images, urls_of
+from airflow_provider_yandex_vision.operators.arguments import check_types
 from airflow_provider_yandex_vision.operators.summary import Problems, count_metrics, log_summary, summary_of
+from airflow_provider_yandex_vision.operators.xcom import bounded
 from airflow_provider_yandex_vision.results.database import sql_engine
 from airflow_provider_yandex_vision.results.due import DueImages
+from airflow_provider_yandex_vision.results.quota import TableLedger
 from airflow_provider_yandex_vision.results.rows import TaskKey
 from airflow_provider_yandex_vision.results.table import ResultTable
 from airflow_provider_yandex_vision.search import defaults
+from airflow_provider_yandex_vision.search.ledger import NoLedger, Share
 from airflow_provider_yandex_vision.search.progress import Counts
 from airflow_provider_yandex_vision.search.search import CopySearch
 from airflow_provider_yandex_vision.search.settings import Settings
@@ -53,6 +57,7 @@ class Parameters:
     plan_only: bool = False
     shard: int | str = 0
     shards: int | str = 1
+    max_failed_share: float = 0.1
     requests_per_second: float = defaults.REQUESTS_PER_SECOND
     max_concurrent_requests: int = defaults.MAX_CONCURRENT_REQUESTS
     max_image_bytes: int = defaults.MAX_IMAGE_BYTES
@@ -63,14 +68,19 @@ class Parameters:
     object_storage_conn_id: str | None = None
 
     def __post_init__(self) -> None:
+        check_types(self)
         if self.convert_images:
             require_pillow()
         if bool(self.table) != bool(self.sql_conn_id):
             raise ConfigurationError(f"set both or neither: table={self.table!r}, sql_conn_id={self.sql_conn_id!r}")
         if self.recheck_after is not None and not self.table:
             raise ConfigurationError("recheck_after needs table, which remembers earlier searches")
-        if self.max_images is not None and self.max_images < 1:
-            raise ConfigurationError(f"max_images must be at least 1, not {self.max_images}")
+        for name in ("max_images", "max_image_bytes", "max_request_bytes", "max_xcom_images"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigurationError(f"{name} must be at least 1, not {value}")
+        if not 0 <= self.max_failed_share <= 1:
+            raise ConfigurationError(f"max_failed_share must be from 0 to 1, not {self.max_failed_share}")
         try:
             in_range = 0 <= int(self.shard) < int(self.shards)
         except (TypeError, ValueError):
@@ -80,15 +90,19 @@ class Parameters:
 
     @property
     def settings(self) -> Settings:
-        """With this shard's part of the rate and the concurrency."""
-        shards = int(self.shards)
+        """Of all shards together."""
         return Settings(
-            requests_per_second=self.requests_per_second / shards,
-            max_concurrent_requests=math.ceil(self.max_concurrent_requests / shards),
+            requests_per_second=self.requests_per_second,
+            max_concurrent_requests=self.max_concurrent_requests,
             max_image_bytes=self.max_image_bytes,
             max_request_bytes=self.max_request_bytes,
             convert=to_accepted if self.convert_images else None,
         )
+
+    @property
+    def share(self) -> Share:
+        """Of this shard, if all shards run at once."""
+        return Share(int(self.shard), int(self.shards))
 
 
 class CopySearchRun:
@@ -98,12 +112,16 @@ class CopySearchRun:
 
     :param task: the task instance that the rows belong to.
     :param settings: of the search, in place of those that follow from the parameters.
+    :param began: start of the DAG run, if known.
     """
 
-    def __init__(self, parameters: Parameters, task: TaskKey, settings: Settings | None = None) -> None:
+    def __init__(
+        self, parameters: Parameters, task: TaskKey, settings: Settings | None = None, began: datetime | None = None
+    ) -> None:
         self._parameters = parameters
         self.settings = settings or parameters.settings
         self._task = task
+        self._began = began
         self._ignored = Ignored()
         self.still_gone = 0
         self._search: CopySearch | None = None
@@ -119,11 +137,11 @@ class CopySearchRun:
             raise AirflowSkipException("images is an empty list: there is nothing to search")
         with ExitStack() as resources:
             client = resources.enter_context(closing(self._connect()))
-            table = self._open_table(resources)
-            due = self._due(urls, table)
+            table, ledger = self._open_table(resources)
+            due = self._due(urls, table, ledger)
             if self._parameters.plan_only:
                 return self._plan(due, client.max_images_per_request)
-            return self._search_due(client, due, table)
+            return self._search_due(client, due, table, ledger)
 
     def stop(self) -> None:
         """Stop the search at once, or a listing as soon as it returns. Safe to call from any thread."""
@@ -135,18 +153,35 @@ class CopySearchRun:
         connections = self.settings.max_concurrent_requests
         return YandexVisionHook(self._parameters.yandex_vision_conn_id, max_concurrent_requests=connections).get_conn()
 
-    def _open_table(self, resources: ExitStack) -> ResultTable | None:
-        name, sql_conn_id = self._parameters.table, self._parameters.sql_conn_id
-        if not name or not sql_conn_id:
-            return None
-        engine = sql_engine(sql_conn_id)
-        resources.callback(engine.dispose)
-        table = ResultTable(engine, name, self._task)
-        table.prepare(create=self._parameters.create_table)
-        return table
-
-    def _due(self, urls: list[Url], table: ResultTable | None) -> DueImages:
+    def _open_table(self, resources: ExitStack) -> tuple[ResultTable | None, TableLedger | None]:
+        """The table, and the ledger of the tasks that search for it."""
         parameters = self._parameters
+        if not parameters.table or not parameters.sql_conn_id:
+            return None, None
+        engine = sql_engine(parameters.sql_conn_id)
+        resources.callback(engine.dispose)
+        table = ResultTable(engine, parameters.table, self._task)
+        table.prepare(create=parameters.create_table)
+        if parameters.plan_only:
+            return table, None
+        ledger = TableLedger(
+            engine,
+            table,
+            parameters.yandex_vision_conn_id,
+            parameters.share,
+            run_began=self._began,
+            recheck_after=parameters.recheck_after,
+        )
+        resources.callback(ledger.close)
+        ledger.open()
+        return table, ledger
+
+    def _due(self, urls: list[Url], table: ResultTable | None, ledger: TableLedger | None) -> DueImages:
+        parameters = self._parameters
+        recheck_after, max_images = parameters.recheck_after, parameters.max_images
+        if ledger:
+            recheck_after = ledger.fresh_for
+            max_images = None if max_images is None else max(0, max_images - ledger.paid)
         listed = list_images(
             urls,
             parameters.object_storage_conn_id,
@@ -157,7 +192,7 @@ class CopySearchRun:
         images = self._of_shard(listed)
         if table is None and not parameters.plan_only:
             images = self._few_enough_for_xcom(images)
-        return DueImages(images, table, recheck_after=parameters.recheck_after, max_images=parameters.max_images)
+        return DueImages(images, table, recheck_after=recheck_after, max_images=max_images)
 
     def _of_shard(self, images: Iterable[Image]) -> Iterator[Image]:
         """Every image belongs to exactly one shard, the same in every run."""
@@ -182,7 +217,7 @@ class CopySearchRun:
     def _plan(self, due: DueImages, images_per_request: int) -> dict[str, Any]:
         to_search = sum(1 for _ in due)
         requests = math.ceil(to_search / images_per_request)
-        seconds = requests / self.settings.requests_per_second
+        seconds = requests / self._parameters.share.rate(self.settings.requests_per_second)
         duration = timedelta(seconds=round(seconds))
         log.info("Plan: %d of %d images in %d requests, %s; nothing sent", to_search, due.listed, requests, duration)
         summary = summary_of(Counts(requests=requests), due, self._parameters.table, seconds, planned=to_search)
@@ -193,19 +228,24 @@ class CopySearchRun:
             **({} if self._parameters.table else {"results": []}),
         }
 
-    def _search_due(self, client: VisionClient, due: DueImages, table: ResultTable | None) -> dict[str, Any]:
+    def _search_due(
+        self, client: VisionClient, due: DueImages, table: ResultTable | None, ledger: TableLedger | None
+    ) -> dict[str, Any]:
         started = time.monotonic()
-        known = partial(table.known, recheck_after=self._parameters.recheck_after) if table else None
         results: list[CopySearchResult] = []
         problems = Problems()
-        store = table.write if table else results.extend
-        with closing(CopySearch(client, due, self.settings, known=known)) as search:
+        others = ledger or NoLedger(self._parameters.share)
+        with closing(CopySearch(client, due, self.settings, ledger=others)) as search:
             self._search = search
             self._check_stopped()
             try:
                 # A full batch may leave part of a reply, which is paid for as well.
                 for batch in search.batches(max_results=MAX_UNCOMMITTED_RESULTS - client.max_images_per_request):
-                    store(batch)
+                    if table and ledger:
+                        table.write(batch)
+                        ledger.settle(batch)
+                    else:
+                        results += map(bounded, batch)
                     problems.note(batch)
             finally:
                 count_metrics(search.counts)
@@ -224,3 +264,12 @@ def task_key(context: Any, task_id: str) -> TaskKey:
         return TaskKey("", f"manual__{utc_now().isoformat()}", task_id)
     map_index = task_instance.map_index
     return TaskKey(task_instance.dag_id, task_instance.run_id, task_id, -1 if map_index is None else map_index)
+
+
+def run_began(context: Any) -> datetime | None:
+    """Start of the DAG run.
+
+    :param context: as Airflow passes it to ``execute``.
+    """
+    start: datetime | None = getattr(context.get("dag_run"), "start_date", None)
+    return start

@@ -26,13 +26,14 @@ log = logging.getLogger(__name__)
 ROWS_PER_BATCH = 500
 
 
-def ensure_tables(database: Database, tables: Tables, *, create: bool) -> None:
+def ensure_tables(database: Database, tables: Tables, *others: sa.Table, create: bool) -> None:
     """Make sure that the tables exist, have all columns, and that rows of an older version mean what new ones mean.
 
     :param create: create missing tables, and columns that a later version added. Tasks may race to do so.
     :raises TableError: a table or a column is missing and not created.
     """
-    missing = [table for table in tables if not _columns(database, table)]
+    every = (*tables, *others)
+    missing = [table for table in every if not _columns(database, table)]
     if missing and not create:
         names = ", ".join(table.fullname for table in missing)
         raise TableError(f"{database.table} lacks {names}: create what is missing, or set create_table=True")
@@ -43,14 +44,14 @@ def ensure_tables(database: Database, tables: Tables, *, create: bool) -> None:
             # Tasks that start together race to create the table; all but one fail.
             if not _columns(database, table):
                 raise
-    lacking = {table: _lacking(database, table) for table in tables}
-    statements = [each for table in tables for each in _statements(database.dialect, table, lacking[table])]
+    lacking = {table: _lacking(database, table) for table in every}
+    statements = [each for table in every for each in _statements(database.dialect, table, lacking[table])]
     if statements and not create:
         raise TableError(
             f"{database.table} was made by an older version: run these statements, or set create_table=True: "
             + "; ".join(statements)
         )
-    for table in tables:
+    for table in every:
         _add_columns(database, table, lacking[table])
     convert_matches(database, tables)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -18,8 +18,13 @@ from airflow_provider_yandex_vision.vision.models import Status
 ANSWERS: tuple[Status, ...] = ("found", "none")
 
 MATCHES_SUFFIX = "_matches"
+TASKS_SUFFIX = "_tasks"
+CLAIMS_SUFFIX = "_claims"
 MAX_NAME_LENGTH = 63 - len(MATCHES_SUFFIX)
 """PostgreSQL silently truncates identifiers after 63 characters, MySQL rejects them after 64."""
+
+LIFETIME = timedelta(seconds=20)
+"""How long a task lives after its row was renewed."""
 
 _NAME = re.compile(r"(?:(?P<schema>[A-Za-z_]\w*)\.)?(?P<table>[A-Za-z_]\w*)", re.ASCII)
 
@@ -104,6 +109,31 @@ _MATCHES = sa.Table(
     **_MYSQL_OPTIONS,
 )
 
+_TASKS = sa.Table(
+    "tasks",
+    sa.MetaData(),
+    Column("task_key", CHAR(64), primary_key=True),
+    Column("dag_id", Unicode(250), nullable=False),
+    Column("run_id", Unicode(250), nullable=False),
+    Column("task_id", Unicode(250), nullable=False),
+    Column("map_index", sa.Integer, nullable=False),
+    Column("attempt", CHAR(32), nullable=False),
+    Column("yandex_vision_conn_id", Unicode(250), nullable=False),
+    Column("began_at", Timestamp, nullable=False),
+    Column("renewed_at", Timestamp, nullable=False),
+    Column("ended", sa.Boolean, nullable=False),
+    Column("paid", BigInteger, nullable=False),
+    **_MYSQL_OPTIONS,
+)
+
+_CLAIMS = sa.Table(
+    "claims",
+    sa.MetaData(),
+    Column("content_sha256", CHAR(64), primary_key=True),
+    Column("attempt", CHAR(32), nullable=False, index=True),
+    **_MYSQL_OPTIONS,
+)
+
 
 class Tables(NamedTuple):
     """``images`` has one row per image, ``matches`` one row per page that shows it.
@@ -121,14 +151,39 @@ class Tables(NamedTuple):
         :param name: of the images table, ``table`` or ``schema.table``.
         :raises TableError: the name is invalid.
         """
-        parts = _NAME.fullmatch(name)
-        if not parts or len(parts["table"]) > MAX_NAME_LENGTH:
-            raise TableError(
-                f"{name!r} is not a table name: use `table` or `schema.table` with letters, digits and underscores, "
-                f"and at most {MAX_NAME_LENGTH} characters for the table"
-            )
-        table, schema = parts["table"], parts["schema"]
+        schema, table = _parts(name)
         images = _IMAGES.to_metadata(sa.MetaData(), schema=schema, name=table)
         matches = _MATCHES.to_metadata(sa.MetaData(), schema=schema, name=table + MATCHES_SUFFIX)
         sa.Index(None, matches.c.first_seen_dag_id, matches.c.first_seen_run_id)
         return cls(images, matches)
+
+
+class LedgerTables(NamedTuple):
+    """``tasks`` has one row per task instance, ``claims`` one row per content that is being searched.
+
+    A task lives until it has ``ended``, or was not renewed for :data:`LIFETIME`. A claim holds as long as the attempt
+    of a task that made it lives.
+    """
+
+    tasks: sa.Table
+    claims: sa.Table
+
+    @classmethod
+    def named(cls, name: str) -> LedgerTables:
+        """:param name: of the images table, as :meth:`Tables.named` takes it."""
+        schema, table = _parts(name)
+        return cls(
+            _TASKS.to_metadata(sa.MetaData(), schema=schema, name=table + TASKS_SUFFIX),
+            _CLAIMS.to_metadata(sa.MetaData(), schema=schema, name=table + CLAIMS_SUFFIX),
+        )
+
+
+def _parts(name: str) -> tuple[Any, str]:
+    """Schema and table. :raises TableError: the name is invalid."""
+    parts = _NAME.fullmatch(name)
+    if not parts or len(parts["table"]) > MAX_NAME_LENGTH:
+        raise TableError(
+            f"{name!r} is not a table name: use `table` or `schema.table` with letters, digits and underscores, "
+            f"and at most {MAX_NAME_LENGTH} characters for the table"
+        )
+    return parts["schema"], parts["table"]

@@ -23,7 +23,7 @@ from airflow_provider_yandex_vision.results.rows import (
     match_rows,
     stored_result,
 )
-from airflow_provider_yandex_vision.results.schema import ANSWERS, Tables
+from airflow_provider_yandex_vision.results.schema import ANSWERS, LedgerTables, Tables
 from airflow_provider_yandex_vision.results.upsert import check_supported, upsert
 from airflow_provider_yandex_vision.search.pacing import Random, Sleep
 from airflow_provider_yandex_vision.vision.errors import GONE, STILL_GONE, TableError
@@ -96,7 +96,7 @@ class ResultTable:
         :param create: create missing tables, and columns missing from those of an older version.
         :raises TableError: a table is missing, has another layout, or does not accept rows.
         """
-        ensure_tables(self._database, self._tables, create=create)
+        ensure_tables(self._database, self._tables, *LedgerTables.named(self.name), create=create)
         self._database.transact("write", self._rehearse, TableError)
 
     def write(self, results: Sequence[CopySearchResult]) -> None:
@@ -195,7 +195,8 @@ class ResultTable:
         no_answer_yet = images.match_count.is_(None)
         kept = {name: case((no_answer_yet, new[name]), else_=images[name]) for name in OF_THE_ANSWER}
         # No bound values: PyMySQL takes none after VALUES.
-        gone, still_gone = (literal_column(f"'{code}'") for code in (GONE, STILL_GONE))
+        gone: Any = literal_column(f"'{GONE}'")
+        still_gone: Any = literal_column(f"'{STILL_GONE}'")
         is_other_run = or_(images.dag_id != new["dag_id"], images.run_id != new["run_id"])
         was_gone = or_(images.error_code == still_gone, and_(images.error_code == gone, is_other_run))
         error_code = case((and_(new["error_code"] == gone, was_gone), still_gone), else_=new["error_code"])

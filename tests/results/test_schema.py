@@ -164,12 +164,13 @@ def test_one_missing_table_is_created(engine: Engine, name: str) -> None:
 
 def test_missing_table_is_an_error_without_create(engine: Engine, name: str) -> None:
     Tables.named(name).images.create(engine)
-    with pytest.raises(TableError, match=f"lacks {name}_matches: create what is missing, or set create_table=True"):
+    missing = f"lacks {name}_matches, {name}_tasks, {name}_claims: create what is missing, or set create_table=True"
+    with pytest.raises(TableError, match=missing):
         ResultTable(engine, name, FIRST_RUN).prepare(create=False)
 
 
-def test_error_names_both_missing_tables(engine: Engine, name: str) -> None:
-    with pytest.raises(TableError, match=f"lacks {name}, {name}_matches: create"):
+def test_error_names_all_missing_tables(engine: Engine, name: str) -> None:
+    with pytest.raises(TableError, match=f"lacks {name}, {name}_matches, {name}_tasks, {name}_claims: create"):
         ResultTable(engine, name, FIRST_RUN).prepare(create=False)
 
 

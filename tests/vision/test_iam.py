@@ -219,7 +219,7 @@ class TestAuthorizedKey:
 
         stopped = threading.Event()
         with serving(drip) as url:
-            with pytest.raises(UnavailableError, match="the reply did not end in time"):
+            with pytest.raises(UnavailableError, match="timed out"):
                 AuthorizedKey(authorized_key(), endpoint=url).token()
             stopped.set()
 
