@@ -23,7 +23,7 @@ from airflow_provider_yandex_vision.results.rows import (
     match_rows,
     stored_result,
 )
-from airflow_provider_yandex_vision.results.schema import ANSWERS, LedgerTables, Tables
+from airflow_provider_yandex_vision.results.schema import ANSWERS, FindingTables, LedgerTables, Tables
 from airflow_provider_yandex_vision.results.upsert import check_supported, upsert
 from airflow_provider_yandex_vision.search.pacing import Random, Sleep
 from airflow_provider_yandex_vision.vision.errors import GONE, STILL_GONE, TableError
@@ -96,7 +96,8 @@ class ResultTable:
         :param create: create missing tables, and columns missing from those of an older version.
         :raises TableError: a table is missing, has another layout, or does not accept rows.
         """
-        ensure_tables(self._database, self._tables, *LedgerTables.named(self.name), create=create)
+        kept, ledger = FindingTables.named(self.name), LedgerTables.named(self.name)
+        ensure_tables(self._database, self._tables, kept, *ledger, create=create)
         self._database.transact("write", self._rehearse, TableError)
 
     def write(self, results: Sequence[CopySearchResult]) -> None:
