@@ -26,7 +26,7 @@ DOCS = .venv-docs/bin
 .PHONY: help demo quick test check matrix resolve installs lowest lint types bench fire fuzz mutants pins newest docs screenshots wheel workflows clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY)  ## a search in a real Airflow; set YANDEX_VISION_API_KEY and IMAGES to use your own
 	@$(BIN)/python demo/run.py
