@@ -16,6 +16,7 @@ SUBJECTS = (
     "reading",
     "imports",
     "copies",
+    "page",
     "fire",
     "endurance",
 )

@@ -47,6 +47,9 @@ class YandexVisionCopySearchOperator(BaseOperator):
     :param create_table: create the tables if they are missing.
     :param recheck_after: skip images that were searched within this time and have not changed since; needs ``table``.
         None searches every image in every run.
+    :param own_sites: sites of your own, or hosts, with all below them: matches there are never open. A list, or text
+        with commas or lines. With ``table``, each becomes a decision ``own`` in ``<table>_decisions``, which is taken
+        back when the site leaves the list; what a person decided stays. (templated)
     :param max_images: search at most this many images per run. The summary says ``partial`` if some are left for
         another run; with ``table``, they come first in it.
     :param plan_only: only count the images and requests, and estimate the time. Nothing is sent or billed.
@@ -71,6 +74,7 @@ class YandexVisionCopySearchOperator(BaseOperator):
         "images",
         "table",
         "sql_conn_id",
+        "own_sites",
         "shard",
         "shards",
         "yandex_vision_conn_id",
@@ -86,6 +90,7 @@ class YandexVisionCopySearchOperator(BaseOperator):
         sql_conn_id: str | None = None,
         create_table: bool = True,
         recheck_after: timedelta | None = None,
+        own_sites: Any = (),
         max_images: int | None = None,
         plan_only: bool = False,
         shard: int | str = 0,
@@ -107,6 +112,7 @@ class YandexVisionCopySearchOperator(BaseOperator):
         self.sql_conn_id = sql_conn_id
         self.create_table = create_table
         self.recheck_after = recheck_after
+        self.own_sites = own_sites
         self.max_images = max_images
         self.plan_only = plan_only
         self.shard = shard

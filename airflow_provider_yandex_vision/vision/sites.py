@@ -6,8 +6,9 @@ import ast
 import ipaddress
 import re
 import unicodedata
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from functools import cache
+from typing import Any
 
 from publicsuffixlist import PublicSuffixList
 
@@ -60,10 +61,24 @@ def parse_sites(value: str | Iterable[str]) -> list[str]:
 
     :raises ConfigurationError: one of them is not a site.
     """
+    return list(dict.fromkeys(map(parse_site, parse_texts(value))))
+
+
+def parse_texts(value: str | Iterable[str]) -> list[str]:
+    """A list that people wrote: as it is, or as text with commas or lines, without what is blank."""
     if isinstance(value, str):
-        listed = _list_in(value)
-        value = re.split(r"[,\r\n]+", value) if listed is None else listed
-    return list(dict.fromkeys(parse_site(text) for text in value if not isinstance(text, str) or text.strip()))
+        listed = _literal(value)
+        value = listed if isinstance(listed, list) else re.split(r"[,\r\n]+", value)
+    if not isinstance(value, Iterable):
+        raise ConfigurationError(f"{value!r} is not a list")
+    texts = [text.strip() if isinstance(text, str) else text for text in value]
+    return [text for text in texts if text != ""]
+
+
+def mapping_in(value: Any) -> Mapping[Any, Any] | None:
+    """A mapping as it is, or as a template rendered it; or None."""
+    value = _literal(value) if isinstance(value, str) else value
+    return value if isinstance(value, Mapping) else None
 
 
 def parse_site(text: str) -> str:
@@ -101,13 +116,12 @@ def _problem(host: str) -> str | None:
     return None
 
 
-def _list_in(text: str) -> list[str] | None:
-    """A list that a template rendered as text, in Python's syntax or as JSON."""
+def _literal(text: str) -> Any:
+    """A list or a mapping that a template rendered as text, in Python's syntax or as JSON; or None."""
     try:
-        value = ast.literal_eval(text.strip())
+        return ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
-    return value if isinstance(value, list) else None
 
 
 def _readable(label: str) -> str:

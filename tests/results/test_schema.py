@@ -14,7 +14,7 @@ from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.engine import Dialect, Engine, make_url
 from sqlalchemy.schema import CreateTable
 
-from airflow_provider_yandex_vision.results.schema import FindingTables, Tables, Timestamp
+from airflow_provider_yandex_vision.results.schema import FindingTables, LedgerTables, Tables, Timestamp
 from airflow_provider_yandex_vision.results.table import ResultTable
 from airflow_provider_yandex_vision.vision.errors import TableError
 from airflow_provider_yandex_vision.vision.models import CopySearchResult
@@ -226,7 +226,7 @@ class TestPermissions:
 
     def test_write_permission_is_checked(self, nobody: Engine, table: ResultTable, engine: Engine) -> None:
         with engine.begin() as connection:
-            for each in (*Tables.named(table.name), *FindingTables.named(table.name)):
+            for each in (*Tables.named(table.name), *LedgerTables.named(table.name), *FindingTables.named(table.name)):
                 connection.execute(text(f"GRANT SELECT ON {each.name} TO {nobody.url.username}"))
         try:
             with pytest.raises(TableError, match=f"cannot write table {table.name}"):
