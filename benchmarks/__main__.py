@@ -18,6 +18,9 @@ SUBJECTS = (
     "copies",
     "fire",
     "endurance",
+    "quota",
+    "cost",
+    "hunt",
 )
 
 
