@@ -35,11 +35,13 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": "Yandex Vision",
                 "python-modules": [
+                    "airflow_provider_yandex_vision.operators.copy_report",
                     "airflow_provider_yandex_vision.operators.copy_search",
                     "airflow_provider_yandex_vision.operators.decide",
                 ],
             }
         ],
+        "extra-links": ["airflow_provider_yandex_vision.operators.copy_report.CopiesReportLink"],
         "hooks": [
             {
                 "integration-name": "Yandex Vision",
