@@ -19,7 +19,8 @@ from types import FrameType
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import make_url
 
-from airflow_provider_yandex_vision.operators.run import CopySearchRun, Parameters
+from airflow_provider_yandex_vision.operators.parameters import Parameters
+from airflow_provider_yandex_vision.operators.run import CopySearchRun
 from airflow_provider_yandex_vision.results.rows import TaskKey
 from tests.support.secrets import API_KEY
 
