@@ -16,8 +16,12 @@ SUBJECTS = (
     "reading",
     "imports",
     "copies",
+    "page",
     "fire",
     "endurance",
+    "quota",
+    "cost",
+    "hunt",
 )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import os
 import re
+import runpy
+import socket
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "README.ru.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -66,6 +69,14 @@ def test_dag_can_be_parsed(block: Block, tmp_path: Path, monkeypatch: pytest.Mon
     exec(compile(block.code, str(file), "exec"), names)
 
 
+@pytest.mark.parametrize("page", [ROOT / "README.ru.md", *sorted((ROOT / "docs" / "ru").rglob("*.md"))], ids=str)
+def test_code_is_the_same_in_both_languages(page: Path) -> None:
+    english = (
+        ROOT / "README.md" if page.name == "README.ru.md" else ROOT / "docs" / page.relative_to(ROOT / "docs" / "ru")
+    )
+    assert [block.code for block in blocks_of(page)] == [block.code for block in blocks_of(english)]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_to_files_that_exist(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())
@@ -78,6 +89,14 @@ def test_address_is_one_of_the_metadata(page: Path) -> None:
     addresses = re.findall(r"[\w.+-]+@[\w.-]+\w", page.read_text())
     declared = (ROOT / "pyproject.toml").read_text()
     assert [address for address in addresses if f'email = "{address}"' not in declared] == []
+
+
+def test_list_for_language_models_has_every_page() -> None:
+    lines_of = runpy.run_path(str(ROOT / ".ci" / "llms.py"))["lines_of"]
+    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]
+    listed = set(re.findall(r"\]\(https://site\.example/(.*?)/?\)", "\n".join(lines_of(nav, "https://site.example/"))))
+    pages = {str(page.relative_to(ROOT / "docs").with_suffix("")) for page in (ROOT / "docs").rglob("*.md")}
+    assert listed == {re.sub(r"/?index$", "", page) for page in pages}
 
 
 def test_release_notes_are_those_of_the_version() -> None:
@@ -102,7 +121,11 @@ def test_start_works_word_for_word(name: str, tmp_path: Path) -> None:
         file.write_text(code)
     # The commands, and what the log promises to say at the end.
     _install, draw, emulator, run, promised = re.findall(r"```\n(.*?)```", shown.sub("", written), re.DOTALL)
-    serve = emulator.replace(". venv/bin/activate\n", "exec ")
+    # Another port than the default one, which may be in use on this machine.
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    serve = emulator.replace(". venv/bin/activate\n", "exec ").replace("--pages", f"--port {port} --pages")
+    run = run.replace(":8085", f":{port}")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     environment["PYTHONPATH"] = f"{ROOT}{os.pathsep}{environment['PYTHONPATH']}"

@@ -12,7 +12,7 @@ from airflow_provider_yandex_vision.images.location import SCHEME, Location, Url
 from airflow_provider_yandex_vision.images.storage import BACKENDS, Storages
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, OutputError
 
-_WRONG = (PermissionError, FileNotFoundError, NotADirectoryError, IsADirectoryError)
+_WRONG = (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
 """What another attempt meets again."""
 
 

@@ -20,12 +20,16 @@ from airflow_provider_yandex_vision.images.ignored import Ignored
 from airflow_provider_yandex_vision.images.location import Url
 from airflow_provider_yandex_vision.images.urls import list_images, urls_of
 from airflow_provider_yandex_vision.operators.arguments import check_types
+from airflow_provider_yandex_vision.operators.canary import canary_search, check_canary
+from airflow_provider_yandex_vision.operators.open_matches import open_findings, to_dict
 from airflow_provider_yandex_vision.operators.summary import Problems, count_metrics, log_summary, summary_of
 from airflow_provider_yandex_vision.operators.xcom import bounded
 from airflow_provider_yandex_vision.results.database import sql_engine
 from airflow_provider_yandex_vision.results.due import DueImages
+from airflow_provider_yandex_vision.results.findings import Findings
 from airflow_provider_yandex_vision.results.quota import TableLedger
 from airflow_provider_yandex_vision.results.rows import TaskKey
+from airflow_provider_yandex_vision.results.silence import Silence
 from airflow_provider_yandex_vision.results.table import ResultTable
 from airflow_provider_yandex_vision.search import defaults
 from airflow_provider_yandex_vision.search.ledger import NoLedger, Share
@@ -35,6 +39,7 @@ from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.vision import VisionClient
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, SearchStoppedError
 from airflow_provider_yandex_vision.vision.models import CopySearchResult, Image, utc_now
+from airflow_provider_yandex_vision.vision.sites import parse_sites
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +58,10 @@ class Parameters:
     sql_conn_id: str | None = None
     create_table: bool = True
     recheck_after: timedelta | None = None
+    own_sites: Any = ()
     max_images: int | None = None
     plan_only: bool = False
+    canary: str | None = None
     shard: int | str = 0
     shards: int | str = 1
     max_failed_share: float = 0.1
@@ -69,6 +76,7 @@ class Parameters:
 
     def __post_init__(self) -> None:
         check_types(self)
+        parse_sites(self.own_sites)
         if self.convert_images:
             require_pillow()
         if bool(self.table) != bool(self.sql_conn_id):
@@ -100,6 +108,11 @@ class Parameters:
         )
 
     @property
+    def sites(self) -> frozenset[str]:
+        """Own ones, as :func:`parse_site` spells them."""
+        return frozenset(parse_sites(self.own_sites))
+
+    @property
     def share(self) -> Share:
         """Of this shard, if all shards run at once."""
         return Share(int(self.shard), int(self.shards))
@@ -123,6 +136,7 @@ class CopySearchRun:
         self._task = task
         self._began = began
         self._ignored = Ignored()
+        self._findings: Findings | None = None
         self.still_gone = 0
         self._search: CopySearch | None = None
         self._stopped = False
@@ -164,6 +178,9 @@ class CopySearchRun:
         table.prepare(create=parameters.create_table)
         if parameters.plan_only:
             return table, None
+        self._findings = Findings(engine, parameters.table)
+        self._findings.decisions.sync_own_sites(parameters.sites, f"{self._task.dag_id}.{self._task.task_id}")
+        self._findings.decisions.warn_of_unknown()
         ledger = TableLedger(
             engine,
             table,
@@ -214,6 +231,20 @@ class CopySearchRun:
         if self._stopped:
             raise SearchStoppedError("the run was stopped before it was complete")
 
+    def _after_canary(self, client: VisionClient, due: DueImages) -> Iterable[Image]:
+        """The images that are due. The canary is searched first, if there are any."""
+        url = self._parameters.canary
+        if url is None:
+            return due
+        images = iter(due)
+        first = list(islice(images, 1))
+        if first:
+            with closing(canary_search(client, url, self._parameters.object_storage_conn_id, self.settings)) as search:
+                self._search = search
+                self._check_stopped()
+                check_canary(*search)
+        return chain(first, images)
+
     def _plan(self, due: DueImages, images_per_request: int) -> dict[str, Any]:
         to_search = sum(1 for _ in due)
         requests = math.ceil(to_search / images_per_request)
@@ -224,7 +255,7 @@ class CopySearchRun:
         return {
             **summary,
             "ignored": self._ignored.count,
-            "new_matches": 0,
+            **dict.fromkeys(("new_matches", "open_matches", "new_open_matches"), 0),
             **({} if self._parameters.table else {"results": []}),
         }
 
@@ -232,29 +263,40 @@ class CopySearchRun:
         self, client: VisionClient, due: DueImages, table: ResultTable | None, ledger: TableLedger | None
     ) -> dict[str, Any]:
         started = time.monotonic()
+        own_sites = self._parameters.sites
         results: list[CopySearchResult] = []
+        undecided: set[tuple[str, str]] = set()
         problems = Problems()
         others = ledger or NoLedger(self._parameters.share)
-        with closing(CopySearch(client, due, self.settings, ledger=others)) as search:
+        silence = Silence(table.lookup) if table else None
+        images = self._after_canary(client, due)
+        with closing(CopySearch(client, images, self.settings, ledger=others)) as search:
             self._search = search
             self._check_stopped()
             try:
                 # A full batch may leave part of a reply, which is paid for as well.
                 for batch in search.batches(max_results=MAX_UNCOMMITTED_RESULTS - client.max_images_per_request):
-                    if table and ledger:
-                        table.write(batch)
+                    if table and ledger and silence:
+                        search.counts.refuse(table.write(silence.admit(batch)))
+                        # Also what is held back: two tasks could wait for each other's.
                         ledger.settle(batch)
+                        silence.check()
                     else:
                         results += map(bounded, batch)
+                        undecided |= open_findings(batch, own_sites)
                     problems.note(batch)
+                if table and silence:
+                    table.write(silence.release())
             finally:
                 count_metrics(search.counts)
         summary = summary_of(search.counts, due, self._parameters.table, time.monotonic() - started)
         summary["ignored"] = self._ignored.count
         summary["new_matches"] = table.new_matches() if table else search.counts.matches
+        open_matches = self._findings.count_open(self._task) if self._findings else (len(undecided),) * 2
+        summary["open_matches"], summary["new_open_matches"] = open_matches
         self.still_gone = table.still_gone() if table else 0
         log_summary(summary, problems)
-        return summary if table else {**summary, "results": [result.to_dict() for result in results]}
+        return summary if table else {**summary, "results": [to_dict(result, own_sites) for result in results]}
 
 
 def task_key(context: Any, task_id: str) -> TaskKey:

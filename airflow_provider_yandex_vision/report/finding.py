@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -11,7 +13,6 @@ class Finding:
     """A page that shows a picture: a row of ``<table>_findings``, column by column.
 
     :param image_uri: one of the files with the picture, without connection id; ``pictures`` is how many files have it.
-    :param object_storage_conn_id: connection that ``image_uri`` is read with.
     :param current: the last search still saw the page.
     :param verdict: ``own``, ``licensed``, ``ignored`` or ``case``; None if nobody has decided.
     :param open: current, and nobody has decided.
@@ -26,7 +27,6 @@ class Finding:
     image_url: str
     rank: int
     image_uri: str
-    object_storage_conn_id: str | None
     pictures: int
     first_seen_at: datetime
     last_seen_at: datetime
@@ -36,3 +36,12 @@ class Finding:
     decided_by: str | None
     decided_at: datetime | None
     open: bool
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Finding:
+        """A row of the view. One whose image was deleted from the table lacks what the image says."""
+        values: dict[str, Any] = {}
+        for field in fields(cls):
+            value, blank = row[field.name], {"str": "", "int": 0}.get(str(field.type))
+            values[field.name] = blank if value is None else value
+        return cls(**values)

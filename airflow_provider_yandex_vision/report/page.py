@@ -27,7 +27,7 @@ class Page:
     """What the page says.
 
     :param select: which findings were selected, as the operator takes it.
-    :param numbers: of the whole table: ``pictures``, ``open``, ``new``, ``cases`` and ``gone``.
+    :param numbers: of the whole table, any of ``pictures``, ``open``, ``new``, ``cases`` and ``gone``.
     :param new_per_day: days with new findings, and how many.
     :param top_sites: sites with the most open findings, and how many.
     :param findings: those on the page; ``selected`` is how many there are.
@@ -55,7 +55,7 @@ class Page:
             "page": self,
             "language": self.language,
             "say": self.language.say,
-            "numbers": [(name, self.numbers.get(name, 0)) for name in NUMBERS],
+            "numbers": [(name, self.numbers[name]) for name in NUMBERS if name in self.numbers],
             "days": per_day,
             "new_in_days": sum(bar.count for bar in per_day),
             "peak": max(bar.count for bar in per_day),

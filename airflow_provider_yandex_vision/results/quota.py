@@ -8,23 +8,27 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 from sqlalchemy import and_, func, select
 from sqlalchemy.engine import Connection, Engine
 
 from airflow_provider_yandex_vision.results import claims
 from airflow_provider_yandex_vision.results.clock import DatabaseTime
-from airflow_provider_yandex_vision.results.database import Database
+from airflow_provider_yandex_vision.results.database import PATIENCE, Database
 from airflow_provider_yandex_vision.results.rows import TaskKey
 from airflow_provider_yandex_vision.results.schema import ANSWERS, LIFETIME, LedgerTables
-from airflow_provider_yandex_vision.results.table import Now, ResultTable
-from airflow_provider_yandex_vision.search.ledger import Claimed, Share
+from airflow_provider_yandex_vision.results.table import ResultTable
+from airflow_provider_yandex_vision.results.writing import Now
+from airflow_provider_yandex_vision.search.ledger import Known, Share
 from airflow_provider_yandex_vision.vision.errors import DatabaseError
+from airflow_provider_yandex_vision.vision.faults import may_be_billed
 from airflow_provider_yandex_vision.vision.models import CopySearchResult, utc_now
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +37,6 @@ SECONDS_TO_END = 2.0
 
 MEMORY = timedelta(days=30)
 """How long a task that ended is remembered, for a retry of it."""
-
-PERHAPS_BILLED = frozenset({"NO_REPLY", "PROTOCOL", "DEADLINE_EXCEEDED", "HTTP_502", "HTTP_504"})
-"""Error codes of an image whose answer may have been lost. The service bills no other image without an answer."""
 
 
 class TableLedger:
@@ -85,37 +86,52 @@ class TableLedger:
 
     def open(self) -> None:
         """Register the task, and renew its row from here on."""
-        self._try("register in", self._register)
+        self.register()
         self._thread.start()
 
     def close(self) -> None:
-        """The task counts no more, and claims nothing. Waits for the database no longer than two seconds."""
+        """End the task, but wait for the database no longer than two seconds."""
         self._ended.set()
         self._thread.join(SECONDS_TO_END)
 
-    def claim(self, sha256s: Collection[str]) -> Claimed:
+    def register(self) -> None:
+        """From here on, the task counts. Learn what earlier attempts of it have left."""
+        self._try("register in", self._register, PATIENCE)
+
+    def renew(self) -> None:
+        """The task lives. Count the others that do."""
+        self._try("renew a task in", self._renew)
+
+    def end(self) -> None:
+        """The task counts no more, and claims nothing."""
+        self._try("end a task in", self._end)
+
+    def known(self, sha256s: Collection[str]) -> Known:
+        """:raises DatabaseError: the answers cannot be read."""
+        answers = self._answers(sha256s)
+        unknown = [sha256 for sha256 in sha256s if sha256 not in answers]
+        look = partial(claims.claims_of_others, tables=self._tables, attempt=self._attempt, sha256s=unknown)
+        others = self._try("read claims in", look) if unknown else None
+        return Known(answers, others.living if others else ())
+
+    def claim(self, sha256s: Collection[str]) -> Known:
         """Claim contents for this attempt, and charge for those that have no answer yet.
 
         :raises DatabaseError: the answers cannot be read.
         """
-        if not sha256s:
-            return Claimed()
-        ours = set(sha256s)
-        charge = partial(self._charge, sha256s=ours)
-        try:
-            ours = self._database.transact("claim contents in", charge)
-            self._claimed |= ours
-        except DatabaseError as error:
-            self._warn(error)
+        claimed = self._try("claim contents in", partial(self._charge, sha256s=sha256s), PATIENCE)
+        if claimed is not None:
+            self._claimed |= claimed
+        ours = set(sha256s) if claimed is None else claimed
         # Only now: an answer that was stored before the claim became ours would be missed by an earlier look.
-        answers = self._table.known(ours, self.fresh_for) if ours else {}
+        answers = self._answers(ours) if ours else {}
         self._end_claims(answers, unbilled=len(answers))
-        return Claimed(answers, set(sha256s) - ours)
+        return Known(answers, set(sha256s) - ours)
 
     def settle(self, results: Iterable[CopySearchResult]) -> None:
         """End the claims of contents whose results are stored, and charge nothing for those that were not billed."""
         ended = {result.sha256: result for result in results if result.sha256 in self._claimed}
-        unbilled = [r for r in ended.values() if r.status not in ANSWERS and r.error_code not in PERHAPS_BILLED]
+        unbilled = [r for r in ended.values() if r.status not in ANSWERS and not may_be_billed(r.error_code or "")]
         self._end_claims(filter(None, ended), unbilled=len(unbilled))
 
     def _end_claims(self, sha256s: Iterable[str], unbilled: int) -> None:
@@ -123,16 +139,17 @@ class TableLedger:
         if not ended:
             return
 
-        def end(connection: Connection) -> None:
+        def end(connection: Connection) -> bool:
             claims.end(connection, self._tables.claims, self._attempt, ended)
             if unbilled:
                 self._pay(connection, -unbilled)
+            return True
 
-        try:
-            self._database.transact("end claims in", end)
+        if self._try("end claims in", end, PATIENCE):
             self._claimed.difference_update(ended)
-        except DatabaseError as error:
-            self._warn(error)
+
+    def _answers(self, sha256s: Collection[str]) -> Mapping[str, CopySearchResult]:
+        return self._table.known(sha256s, self.fresh_for)
 
     def _charge(self, connection: Connection, sha256s: Collection[str]) -> set[str]:
         ours = claims.claim(connection, self._tables, self._attempt, sha256s)
@@ -146,14 +163,16 @@ class TableLedger:
 
     def _keep_alive(self) -> None:
         while not self._ended.wait(SECONDS_BETWEEN_RENEWALS):
-            self._try("renew a task in", self._renew)
-        self._try("end a task in", self._end)
+            self.renew()
+        self.end()
 
-    def _try(self, action: str, work: Callable[[Connection], None]) -> None:
+    def _try(self, action: str, work: Callable[[Connection], T], patience: float = 0) -> T | None:
+        """:return: None if the database did not let us."""
         try:
-            self._database.transact(action, work, patience=0)
+            return self._database.transact(action, work, patience=patience)
         except DatabaseError as error:
             self._warn(error)
+            return None
 
     def _warn(self, error: DatabaseError) -> None:
         if not self._has_warned:
@@ -208,8 +227,11 @@ def task_key(task: TaskKey) -> str:
 def forget(connection: Connection, tables: LedgerTables, before: datetime) -> None:
     """Delete tasks that were not renewed since then, and claims of attempts that nobody knows."""
     tasks, claimed = tables
-    connection.execute(tasks.delete().where(tasks.c.renewed_at < before))
-    attempts: Any = select(claimed.c.attempt).distinct()
-    orphans = attempts.select_from(claimed.outerjoin(tasks, tasks.c.attempt == claimed.c.attempt))
-    for (attempt,) in connection.execute(orphans.where(tasks.c.attempt.is_(None))).fetchall():
+    # Queries come first: a DELETE that finds nothing locks what it looks through on MySQL.
+    old = select(tasks.c.task_key).where(tasks.c.renewed_at < before)
+    for (key,) in connection.execute(old).fetchall():
+        connection.execute(tasks.delete().where(tasks.c.task_key == key))
+    known = claimed.outerjoin(tasks, tasks.c.attempt == claimed.c.attempt)
+    orphans = select(claimed.c.attempt).select_from(known).where(tasks.c.attempt.is_(None)).distinct()
+    for (attempt,) in connection.execute(orphans).fetchall():
         claims.end(connection, claimed, attempt)

@@ -37,10 +37,10 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
-    """Contents that need no search here, by SHA-256. All others that were asked for are claimed.
+class Known:
+    """Contents that need no search here.
 
-    :param answers: were paid for earlier.
+    :param answers: by SHA-256. They were paid for earlier.
     :param elsewhere: are being searched by another task, so their answers are worth waiting for.
     """
 
@@ -49,14 +49,20 @@ class Claimed:
 
 
 class Ledger(Protocol):
-    """Its methods are called from the thread that consumes the search."""
+    """Contents are named by their SHA-256. The methods are called from the thread that consumes the search."""
 
     @property
     def share(self) -> Share:
         """The share at this moment."""
 
-    def claim(self, sha256s: Collection[str]) -> Claimed:
-        """Make sure that nobody else searches these contents until they have a result that is stored."""
+    def known(self, sha256s: Collection[str]) -> Known:
+        """Those of the contents that need no search here, as things stand."""
+
+    def claim(self, sha256s: Collection[str]) -> Known:
+        """Make sure that nobody else searches these contents until they have a result that is stored.
+
+        :return: those that need no search after all, and are not claimed.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +71,11 @@ class NoLedger:
 
     share: Share = Share()
 
-    def claim(self, sha256s: Collection[str]) -> Claimed:
-        return Claimed()
+    def known(self, sha256s: Collection[str]) -> Known:
+        return Known()
+
+    def claim(self, sha256s: Collection[str]) -> Known:
+        return Known()
 
 
 class Limits:

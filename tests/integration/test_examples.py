@@ -91,6 +91,7 @@ def ran(airflow_home: Path, dags: Path, pictures: Path, tmp_path_factory: pytest
         ("plan", {**folder, "table": "backfilled"}),
         ("yandex_vision_backfill", {**folder, "table": "backfilled"}),
         ("yandex_vision_object_storage", {"images": "s3://examples/catalog/"}),
+        ("yandex_vision_gate", {"images": [cat], "own_sites": ["cats.example", "https://www.news.example/"]}),
     ]
     results = tmp_path_factory.mktemp("results") / "results.db"
     service = Service(index_pages(make_web(tmp_path_factory.mktemp("web"))), api_key=API_KEY)
@@ -108,7 +109,7 @@ def ran(airflow_home: Path, dags: Path, pictures: Path, tmp_path_factory: pytest
 
 
 def test_every_run_succeeds(ran: Ran) -> None:
-    assert [outcome["state"] for outcome in ran.outcomes] == ["success"] * 10
+    assert [outcome["state"] for outcome in ran.outcomes] == ["success"] * 11
 
 
 def test_the_monitor_announces_new_matches_for_the_report(ran: Ran) -> None:
@@ -129,18 +130,22 @@ def test_a_second_night_without_news_costs_nothing(ran: Ran) -> None:
 
 def test_the_gate_holds_back_images_with_copies(ran: Ran) -> None:
     published, held, *_ = ran.outcomes[3:]
-    assert published["tasks"]["publish[-1]"] == "success"
     assert published["xcoms"]["publish[-1]"] == [f"file://{ran.pictures}/rocket.jpg"]
-    assert published["tasks"]["hold_back[-1]"] == "skipped"
-    assert held["tasks"]["publish[-1]"] == "skipped"
+    assert published["xcoms"]["hold_back[-1]"] == []
+    assert held["xcoms"]["publish[-1]"] == [f"file://{ran.pictures}/rocket.jpg"]
     (reason,) = held["xcoms"]["hold_back[-1]"]
     assert reason.startswith(f"file://{ran.pictures}/cat.jpg: https://")
 
 
 def test_the_gate_holds_back_images_that_nobody_could_search(ran: Ran) -> None:
     held = ran.outcomes[5]
-    assert held["tasks"]["publish[-1]"] == "skipped"
+    assert held["xcoms"]["publish[-1]"] == [f"file://{ran.pictures}/rocket.jpg"]
     assert held["xcoms"]["hold_back[-1]"] == [f"file://{ran.pictures}/notes.jpg: rejected: the file is not an image"]
+
+
+def test_the_gate_lets_pass_what_is_on_own_sites_only(ran: Ran) -> None:
+    assert ran.outcomes[10]["xcoms"]["publish[-1]"] == [f"file://{ran.pictures}/cat.jpg"]
+    assert ran.outcomes[10]["xcoms"]["hold_back[-1]"] == []
 
 
 def test_the_gate_has_nothing_to_do_without_images(ran: Ran) -> None:

@@ -26,7 +26,6 @@ def finding(number: int = 1, **fields: Any) -> Finding:
         "image_url": f"https://img.{site}/{number}.jpg",
         "rank": 1,
         "image_uri": f"s3://catalog/{number}.jpg",
-        "object_storage_conn_id": "storage",
         "pictures": 1,
         "first_seen_at": NOW - timedelta(days=number),
         "last_seen_at": NOW,

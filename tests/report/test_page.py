@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64encode
+from dataclasses import asdict
 from html.parser import HTMLParser
 from io import BytesIO
 from typing import Any
@@ -173,3 +174,9 @@ def test_empty_report_says_so() -> None:
 def test_chart_says_its_numbers_to_those_who_do_not_see_it() -> None:
     [chart] = Elements(html(finding())).all("svg", role="img")
     assert chart["aria-label"] == "2 new pages in 90 days; most on one day: 2"
+
+
+def test_finding_whose_image_was_deleted_is_shown_as_far_as_it_is_known() -> None:
+    row: dict[str, Any] = {**asdict(finding()), "title": None, "image_uri": None, "image_url": None, "rank": None}
+    page = Elements(html(Finding.of(row)))
+    assert "Untitled page https://www.daily-news.example/page/1" in page.text

@@ -37,6 +37,10 @@ COSTLY_FAULTS = frozenset(
         "reset in the reply",
         "stalls in the reply's head",
         "stalls in the reply",
+        "103 before the reply",
+        "202",
+        "204",
+        "206",
         "504",
         "504 after the search",
         "HTML, status 200",
@@ -44,6 +48,15 @@ COSTLY_FAULTS = frozenset(
         "wrong number of results",
         "result of the wrong type",
         "duplicate key, two answers",
+        "reply later than the timeout",
+        "reply longer than it says",
+        "reply shorter than it says",
+        "drips in the status line",
+        "drips in the headers",
+        "drips 100 Continue",
+        "drips in a chunk's extension",
+        "drips in the trailers",
+        "drips gzip of nothing",
         "reply too large",
         "gzip bomb",
     }
@@ -106,15 +119,19 @@ class FaultyService(CountingService):
     :param faults: by name; they take turns.
     :param share: of the requests that get one.
     :param patience: seconds; longer than the client waits for a reply.
+    :param after: images that are answered before the first fault.
     """
 
-    def __init__(self, faults: Mapping[str, Fault], *, share: float, patience: float, seed: int = 1) -> None:
+    def __init__(
+        self, faults: Mapping[str, Fault], *, share: float, patience: float, seed: int = 1, after: int = 0
+    ) -> None:
         super().__init__()
         self.patience = patience
         self.over = threading.Event()
         self.injected: Counter[str] = Counter()
         self.delivered: Counter[str] = Counter()
         self._share = share
+        self._after = after
         self._random = random.Random(seed)
         self._seeds = random.Random(seed)
         self._turns = cycle(faults.items())
@@ -128,7 +145,7 @@ class FaultyService(CountingService):
     def draw(self, hashes: Collection[str]) -> Fault:
         """What to do with a request for these images."""
         with self._lock:
-            if self._random.random() >= self._share:
+            if self._random.random() >= self._share or len(self.delivered) < self._after:
                 return Exchange.answer
             name, fault = next(self._turns)
             if name in COSTLY_FAULTS:
