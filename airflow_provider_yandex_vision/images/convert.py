@@ -30,7 +30,7 @@ MAX_PIXELS_AT_ONCE = 40_000_000
 """Of all images being decoded; each pixel takes up to 9 bytes. A larger image is decoded alone."""
 
 BLOCK_BYTES = 64 * 1024 * 1024
-"""Of Pillow's memory. Blocks of this size are returned when freed; those of 16 MB, its default, stay with the thread."""
+"""Of Pillow's memory. Such blocks are returned when freed; those of its default, 16 MB, stay with the thread."""
 
 
 class PixelBudget:
