@@ -171,7 +171,8 @@ class YandexVisionCopySearchOperator(BaseOperator):
         return lineage(self.images, self.object_storage_conn_id, self.table, self.sql_conn_id)
 
     def _new_run(self, context: Context) -> CopySearchRun:
-        from airflow_provider_yandex_vision.operators.run import CopySearchRun, Parameters, run_began, task_key
+        from airflow_provider_yandex_vision.operators.context import run_began, task_key
+        from airflow_provider_yandex_vision.operators.run import CopySearchRun, Parameters
 
         parameters = Parameters(**{field.name: getattr(self, field.name) for field in fields(Parameters)})
         return CopySearchRun(parameters, task_key(context, self.task_id), began=run_began(context))

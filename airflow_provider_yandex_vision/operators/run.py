@@ -38,7 +38,7 @@ from airflow_provider_yandex_vision.search.search import CopySearch
 from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.vision import VisionClient
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, SearchStoppedError
-from airflow_provider_yandex_vision.vision.models import CopySearchResult, Image, utc_now
+from airflow_provider_yandex_vision.vision.models import CopySearchResult, Image
 from airflow_provider_yandex_vision.vision.sites import parse_sites
 
 log = logging.getLogger(__name__)
@@ -297,21 +297,3 @@ class CopySearchRun:
         self.still_gone = table.still_gone() if table else 0
         log_summary(summary, problems)
         return summary if table else {**summary, "results": [to_dict(result, own_sites) for result in results]}
-
-
-def task_key(context: Any, task_id: str) -> TaskKey:
-    """:param context: as Airflow passes it to ``execute``."""
-    task_instance = context.get("ti")
-    if task_instance is None:
-        return TaskKey("", f"manual__{utc_now().isoformat()}", task_id)
-    map_index = task_instance.map_index
-    return TaskKey(task_instance.dag_id, task_instance.run_id, task_id, -1 if map_index is None else map_index)
-
-
-def run_began(context: Any) -> datetime | None:
-    """Start of the DAG run.
-
-    :param context: as Airflow passes it to ``execute``.
-    """
-    start: datetime | None = getattr(context.get("dag_run"), "start_date", None)
-    return start
