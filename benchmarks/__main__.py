@@ -17,6 +17,7 @@ SUBJECTS = (
     "imports",
     "copies",
     "page",
+    "findings",
     "fire",
     "endurance",
     "quota",
