@@ -19,6 +19,9 @@ SUBJECTS = (
     "page",
     "fire",
     "endurance",
+    "quota",
+    "cost",
+    "hunt",
 )
 
 
