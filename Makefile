@@ -12,18 +12,21 @@ PYTHON_3.3 := 3.11
 PYTHON ?= $(shell .ci/python $(PYTHON_$(AIRFLOW)))
 # SQLAlchemy URLs of databases for `make bench`; a SQLite file by default.
 DATABASES ?=
+# For `make newest`: --prerelease=allow.
+UV_OPTIONS ?=
 # Duration of `make fuzz` per target.
 SECONDS ?= 60
 VENV := $(if $(filter $(NEWEST),$(AIRFLOW)),.venv,.venv-$(AIRFLOW))
 PINS = constraints/airflow-$(AIRFLOW).txt
 READY = $(VENV)/.ready
 BIN = $(VENV)/bin
+DOCS = .venv-docs/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test check matrix resolve lowest lint types bench fire fuzz mutants pins wheel clean
+.PHONY: help demo quick test check matrix resolve installs lowest lint types bench fire fuzz mutants pins newest docs screenshots wheel workflows clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY)  ## a search in a real Airflow; set YANDEX_VISION_API_KEY and IMAGES to use your own
 	@$(BIN)/python demo/run.py
@@ -43,6 +46,9 @@ matrix:  ## all tests on the oldest and the newest release, those without a serv
 
 resolve: $(READY)  ## whether every extra installs beside the official constraints of every release
 	$(BIN)/python .ci/resolve.py
+
+installs: $(READY)  ## the wheel beside official constraints, in fresh environments; runs the demo in each
+	.ci/installs
 
 lowest: .venv-lowest/.ready  ## the tests without a server, with the lowest versions that pyproject.toml allows
 	.venv-lowest/bin/python -m pytest -m "not integration" $(TESTS)
@@ -75,21 +81,40 @@ mutants: $(READY)  ## mutation tests of wire format, pacing and results; takes a
 
 pins: $(READY)  ## update constraints/: the newest versions beside each release's official constraints
 	$(BIN)/python .ci/resolve.py --pins
+	$(BIN)/uv pip compile --quiet --no-annotate --no-header --universal --python-version 3.10 --upgrade \
+	    --group docs --output-file constraints/docs.txt
 
-wheel: $(READY)  ## build and check the wheel
+newest: .venv-newest/.ready  ## the tests without a server, with the newest of everything
+	.venv-newest/bin/python -m pytest -m "not integration" $(TESTS)
+
+docs: .venv-docs/.ready  ## the documentation site, into site/; a dead link is an error
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/mkdocs build --strict --quiet
+	$(DOCS)/python .ci/llms.py
+
+screenshots: demo  ## make the pictures of docs/ again, in a real browser: the demo's report, and the connection form
+	chromium --headless --no-sandbox --hide-scrollbars --window-size=1280,960 --screenshot=docs/report.png \
+	    "file://$$(ls -t $(CURDIR)/.airflow/*/reports/*/copies.html | head -n 1)"
+	UPDATE_SCREENSHOTS=1 $(BIN)/python -m pytest tests/integration/test_form.py
+
+wheel: .venv-docs/.ready  ## build the sdist, the wheel from it, and check both
 	rm -rf dist
-	$(BIN)/python -m build --wheel --installer uv --outdir dist .
-	$(BIN)/twine check dist/*.whl
+	$(DOCS)/python -m build --outdir dist .
+	$(DOCS)/twine check --strict dist/*
+	$(DOCS)/check-wheel-contents dist/*.whl
+	$(DOCS)/pyroma --min 10 dist/*.tar.gz
+
+workflows: .venv-docs/.ready  ## check the workflows of the public host
+	$(DOCS)/zizmor --offline .github
 
 clean:  ## remove environments and build output
-	rm -rf .venv .venv-* .airflow dist
+	rm -rf .venv .venv-* .airflow dist site
 
 # Installed with uv: pip takes minutes to resolve Airflow.
 $(READY): $(PINS) pyproject.toml
 	@echo "Installing Airflow $(AIRFLOW) and the development tools into $(VENV)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' $(PINS))"
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python $(PINS)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -o '^uv==[0-9.]*' $(PINS))"
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python $(PINS)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
@@ -100,4 +125,15 @@ $(READY): $(PINS) pyproject.toml
 	@$(BIN)/uv pip sync --quiet --python .venv-lowest/bin/python .lowest.txt
 	@$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --no-deps --editable .
 	@rm .lowest.txt
+	@touch $@
+
+.venv-newest/.ready: pyproject.toml
+	$(MAKE) $(VENV)/.ready
+	@test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
+	@$(BIN)/uv pip install --quiet --python .venv-newest/bin/python --upgrade $(UV_OPTIONS) --editable '.[dev]'
+	@touch $@
+
+.venv-docs/.ready: constraints/docs.txt
+	@test -x $(DOCS)/python || $(PYTHON) -m venv .venv-docs
+	@$(DOCS)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement constraints/docs.txt
 	@touch $@

@@ -21,15 +21,27 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": "Yandex Vision",
                 "external-doc-url": "https://yandex.cloud/en/docs/vision/",
+                "how-to-guide": [
+                    "/docs/how-to/gate.md",
+                    "/docs/how-to/monitor.md",
+                    "/docs/how-to/backfill.md",
+                    "/docs/how-to/review.md",
+                ],
+                "logo": "https://code.example/airflow-provider-yandex-vision/raw/main/docs/logo.svg",
                 "tags": ["service"],
             }
         ],
         "operators": [
             {
                 "integration-name": "Yandex Vision",
-                "python-modules": ["airflow_provider_yandex_vision.operators.copy_search"],
+                "python-modules": [
+                    "airflow_provider_yandex_vision.operators.copy_report",
+                    "airflow_provider_yandex_vision.operators.copy_search",
+                    "airflow_provider_yandex_vision.operators.decide",
+                ],
             }
         ],
+        "extra-links": ["airflow_provider_yandex_vision.operators.copy_report.CopiesReportLink"],
         "hooks": [
             {
                 "integration-name": "Yandex Vision",

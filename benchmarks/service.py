@@ -24,13 +24,15 @@ class Behaviour:
     """What the service does.
 
     :param latency: seconds from the end of a request to its reply.
-    :param quota: requests per second, with a burst of one second; the rest get 429.
+    :param quota: requests per second; the rest get 429.
+    :param burst: seconds' worth of the quota that may come at once.
     :param poison: base64 that makes a request get 400. Searched in each chunk that arrives, so only for small requests.
     :param certificate: path of a PEM file with a certificate and its key; turns on TLS.
     """
 
     latency: float = 0.0
     quota: float | None = None
+    burst: float = 1.0
     poison: bytes | None = None
     certificate: str | None = None
 
@@ -57,15 +59,16 @@ class Statistics:
 
 
 class TokenBucket:
-    """Full at the start; holds one second's worth. The emulator's would import Pillow into every client's process."""
+    """Full at the start. The emulator's would import Pillow into every client's process."""
 
-    def __init__(self, rate: float) -> None:
-        self._rate = self._tokens = rate
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate = rate
+        self._capacity = self._tokens = max(1.0, rate * burst)
         self._filled_at = time.monotonic()
 
     def take(self) -> bool:
         now = time.monotonic()
-        self._tokens = min(self._rate, self._tokens + (now - self._filled_at) * self._rate)
+        self._tokens = min(self._capacity, self._tokens + (now - self._filled_at) * self._rate)
         self._filled_at = now
         if self._tokens < 1:
             return False
@@ -78,7 +81,7 @@ class Service:
 
     def __init__(self, behaviour: Behaviour) -> None:
         self.behaviour = behaviour
-        self._bucket = TokenBucket(behaviour.quota) if behaviour.quota else None
+        self._bucket = TokenBucket(behaviour.quota, behaviour.burst) if behaviour.quota else None
         self._statistics = Statistics()
         self._first_at: float | None = None
 

@@ -56,6 +56,8 @@ class Copy:
 
 
 WEB = (
+    Copy("lightbox.example/catalog/cats/chelsea.jpg", "chelsea.png", "Chelsea, a ginger cat", "Stock photo", scale=0.9),
+    Copy("lightbox.example/catalog/space/launch.jpg", "rocket.jpg", "Rocket launch", "Stock photo", scale=0.9),
     Copy(
         "kotiki.example/luchshie/kot-nedeli.jpg",
         "chelsea.png",

@@ -25,15 +25,23 @@ BELOW = {
     "report": {"vision", "search"},
     "operators": {"vision", "search", "hooks", "images", "results", "report"},
     "emulator": {"vision"},
+    "live": {"vision"},
 }
 """The rooms that each room may import, apart from itself and the modules next to the rooms."""
 
-DOCUMENTS = ("README.md", "SECURITY.md", "CHANGELOG.md", "docs/architecture.md", "docs/connection.md")
+DOCUMENTS = (
+    "README.md",
+    "SECURITY.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/architecture.md",
+    "docs/connection.md",
+)
 
 MAX_FILE_LINES = 300
 MAX_ATTRIBUTES = 15
 
-OTHER_EIGHTS = ("MAX_CONCURRENT_REQUESTS = 8", "* 8 >=", "digest[:8]", "content[8:", "content[:8]")
+OTHER_EIGHTS = ("BIT_DEPTH = 8", "MAX_CONCURRENT_REQUESTS = 8", "* 8 >=", "digest[:8]", "content[8:", "content[:8]")
 """Source with an 8 that is not the number of images in a request."""
 
 
@@ -169,7 +177,7 @@ def test_common_compat_is_not_needed() -> None:
 
 def test_only_vision_knows_the_shape_of_a_request() -> None:
     users = {module.room for module in MODULES.values() if f"{PACKAGE}.vision.wire" in module.targets}
-    assert users <= {"vision", "emulator"}
+    assert users <= {"vision", "emulator", "live"}
 
 
 def test_only_vision_knows_the_images_of_a_request() -> None:

@@ -6,11 +6,13 @@ import subprocess
 import sys
 from importlib import import_module, metadata
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import airflow
 import jsonschema
 import pytest
+import yaml
 from airflow.providers_manager import ProvidersManager
 
 from airflow_provider_yandex_vision import __version__
@@ -19,6 +21,7 @@ from airflow_provider_yandex_vision.hooks.credentials import ENDPOINT, KEY, KEY_
 from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
 from airflow_provider_yandex_vision.images import http
 
+ROOT = Path(__file__).parents[1]
 INFO = get_provider_info()
 [CONNECTION_TYPE] = INFO["connection-types"]
 CONN_FIELDS = CONNECTION_TYPE["conn-fields"]
@@ -42,6 +45,36 @@ def test_provider_info_follows_airflows_schema() -> None:
 def test_form_follows_airflows_schema() -> None:
     form = schema("provider.yaml.schema.json")["properties"]["connection-types"]
     jsonschema.validate(INFO["connection-types"], form)
+
+
+def test_integrations_follow_the_schema_of_provider_files() -> None:
+    integrations = schema("provider.yaml.schema.json")["properties"]["integrations"]
+    jsonschema.validate(INFO["integrations"], integrations)
+
+
+def test_guides_and_logo_exist() -> None:
+    (integration,) = INFO["integrations"]
+    assert [path for path in integration["how-to-guide"] if not (ROOT / path[1:]).exists()] == []
+    assert (ROOT / integration["logo"].partition("/raw/main/")[2]).exists()
+
+
+def test_registry_lists_what_can_be_imported() -> None:
+    registry = yaml.safe_load((ROOT / ".airflow-registry.yaml").read_text())
+    (integration,) = INFO["integrations"]
+    assert registry["package-name"] == INFO["package-name"]
+    assert registry["logo"] == integration["logo"]
+    for entry in (*registry["operators"], *registry["other"]):
+        module, _, name = entry["module"].rpartition(".")
+        assert getattr(import_module(module), name)
+    listed = {entry["module"].rpartition(".")[0] for entry in registry["operators"]}
+    assert listed == {module for part in INFO["operators"] for module in part["python-modules"]}
+
+
+def test_addresses_are_those_of_the_metadata() -> None:
+    declared = (ROOT / "pyproject.toml").read_text()
+    for file in (".airflow-registry.yaml", "mkdocs.yml", "CONTRIBUTING.md", "SECURITY.md"):
+        named = re.findall(r"https://[\w.-]+\.example(?:/[\w-]+)?", (ROOT / file).read_text())
+        assert [address for address in named if address not in declared] == []
 
 
 def test_hook_describes_the_same_form() -> None:
@@ -113,6 +146,14 @@ def test_every_module_can_be_imported() -> None:
         import_module(name)
     module, _, cls = CONNECTION_TYPE["hook-class-name"].rpartition(".")
     assert getattr(import_module(module), cls) is YandexVisionHook
+
+
+def test_every_link_of_an_operator_is_declared() -> None:
+    """Or a DAG that was stored loses it."""
+    modules = [import_module(name) for entry in INFO["operators"] for name in entry["python-modules"]]
+    operators = [cls for module in modules for cls in vars(module).values() if hasattr(cls, "operator_extra_links")]
+    links = {type(link) for cls in operators for link in getattr(cls, "operator_extra_links", ()) or ()}
+    assert {f"{link.__module__}.{link.__name__}" for link in links} == set(INFO["extra-links"])
 
 
 def test_every_part_belongs_to_a_listed_integration() -> None:

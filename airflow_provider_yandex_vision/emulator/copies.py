@@ -9,7 +9,6 @@ behind the constants.
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Iterable
 from io import BytesIO
 from itertools import product
@@ -60,8 +59,10 @@ def fingerprint(content: bytes, *, formats: tuple[str, ...] | None = None, max_p
             small = image.convert("L").resize((WORKING_SIDE, WORKING_SIDE))
     except Image.DecompressionBombError as error:
         raise TooManyPixelsError(str(error)) from error
-    except (OSError, SyntaxError, ValueError, struct.error) as error:
-        raise UndecodableError(str(error)) from error
+    except TooManyPixelsError:
+        raise
+    except Exception as error:  # Pillow raises any for broken content
+        raise UndecodableError(f"{type(error).__name__}: {error}") from error
     cropped = (small.crop(_box(*crop)) for crop in CROPS)
     return tuple(int(str(imagehash.phash(part, hash_size=HASH_SIDE)), 16) for part in cropped)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from airflow_provider_yandex_vision.emulator.copies import (
     fingerprint,
 )
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError
+from airflow_provider_yandex_vision.vision.models import domain_of
 
 IMAGE_SUFFIXES = frozenset({".gif", ".jpeg", ".jpg", ".png", ".webp"})
 SIDECAR_FIELDS = {"pageUrl": "page_url", "title": "title", "description": "description"}
@@ -54,7 +56,19 @@ def index_pages(folder: Path) -> CopyIndex[Page]:
     if not files:
         state = "has no images below it" if folder.is_dir() else "is not a folder"
         raise ConfigurationError(f"{folder} {state}: images go to <site domain>/<path>/<image>")
-    return CopyIndex((_describe(folder, file), _fingerprint(file)) for file in files)
+    return CopyIndex((_describe(folder, file), _fingerprint(file, file)) for file in files)
+
+
+def index_images(pages: Mapping[str, bytes | Path]) -> CopyIndex[Page]:
+    """Hash images by the URLs of the pages that show them.
+
+    :raises ConfigurationError: a file is missing, or an image cannot be decoded.
+    """
+    return CopyIndex((_page(url), _fingerprint(image, url)) for url, image in pages.items())
+
+
+def _page(url: str) -> Page:
+    return Page(domain=domain_of(url), image_url=f"{url.rstrip('/')}/image", page_url=url, title=url)
 
 
 def _describe(folder: Path, image: Path) -> Page:
@@ -83,8 +97,10 @@ def _read_sidecar(file: Path) -> dict[str, str]:
     return {SIDECAR_FIELDS[name]: text for name, text in fields.items()}
 
 
-def _fingerprint(image: Path) -> Fingerprint:
+def _fingerprint(image: bytes | Path, name: object) -> Fingerprint:
     try:
-        return fingerprint(image.read_bytes())
+        return fingerprint(image if isinstance(image, bytes) else image.read_bytes())
     except (UndecodableError, TooManyPixelsError) as error:
-        raise ConfigurationError(f"{image} cannot be decoded ({error}): repair or remove it") from error
+        raise ConfigurationError(f"{name} cannot be decoded ({error}): repair or remove it") from error
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"{name}: there is no file {error.filename}") from None

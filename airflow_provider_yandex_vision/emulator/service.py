@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from airflow_provider_yandex_vision.emulator.contract import (
     COPY_SEARCH,
@@ -83,6 +82,8 @@ class Service:
     :param requests_per_second: requests above this rate are answered with 429; None sets no limit.
     :param latency: seconds added to every search.
     :param folder_id: the folder of the key's service account.
+    :param plain_json: print ``copyCount`` as a number, as the vendor's reference page shows, and defaults too; else
+        print a text and leave defaults out, as protobuf does.
     """
 
     def __init__(
@@ -93,20 +94,31 @@ class Service:
         requests_per_second: float | None = None,
         latency: float = 0.0,
         folder_id: str = FOLDER_ID,
+        plain_json: bool = False,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self.index = index
-        self._authorization = api_key and f"Api-Key {api_key}"
-        self._bucket = TokenBucket(requests_per_second, clock) if requests_per_second else None
+        self._clock = clock
+        self.set_api_key(api_key)
+        self.set_quota(requests_per_second)
         self._latency = latency
         self._folder_id = folder_id
+        self._annotate = _annotate_plainly if plain_json else _annotate
         self._sleep = sleep
         self._new_id = new_id
         self._statuses: Counter[int] = Counter()
         self._billed: Counter[str] = Counter()
         self._lock = Lock()
+
+    def set_api_key(self, api_key: str | None) -> None:
+        """Accept this key only from now on; None accepts any request."""
+        self._authorization = api_key and f"Api-Key {api_key}"
+
+    def set_quota(self, requests_per_second: float | None) -> None:
+        """Answer 429 above this rate from now on; None sets no limit."""
+        self._bucket = TokenBucket(requests_per_second, self._clock) if requests_per_second else None
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Answer one request.
@@ -114,17 +126,23 @@ class Service:
         :param path: as in the request line; a query is ignored.
         :param headers: with names in lower case.
         """
-        ids = {"x-request-id": self._new_id(), "x-server-trace-id": self._new_id()}
-        endpoint = (method, urlsplit(path).path)
+        endpoint = (method, path.partition("?")[0])
         if endpoint == STATISTICS:
-            return Answer(200, ids, _print(self.statistics()))
+            return Answer(200, self._ids(), _print(self.statistics()))
         try:
-            status, reply = 200, self._route(endpoint, headers, body)
+            reply = self._route(endpoint, headers, body)
         except Refusal as refusal:
-            status, reply = refusal.status, refusal.body
-        with self._lock:
-            self._statuses[status] += 1
-        return Answer(status, ids, _print(reply))
+            return self.refuse(refusal)
+        self._count(200)
+        return Answer(200, self._ids(), _print(reply))
+
+    def accepts(self, headers: Mapping[str, str]) -> bool:
+        """Whether the key in the headers is the right one, so that the body is worth reading."""
+        return not self._authorization or headers.get("authorization") == self._authorization
+
+    def refuse(self, refusal: Refusal) -> Answer:
+        self._count(refusal.status)
+        return Answer(refusal.status, self._ids(), _print(refusal.body))
 
     def statistics(self) -> Json:
         """Requests by HTTP status, and billed images: their number, and how often each was billed, by SHA-256."""
@@ -135,10 +153,17 @@ class Service:
                 "billed": dict(self._billed),
             }
 
+    def _ids(self) -> dict[str, str]:
+        return {"x-request-id": self._new_id(), "x-server-trace-id": self._new_id()}
+
+    def _count(self, status: int) -> None:
+        with self._lock:
+            self._statuses[status] += 1
+
     def _route(self, endpoint: tuple[str, str], headers: Mapping[str, str], body: bytes) -> Json:
         if endpoint != ANALYZE:
             raise Refusal(404, NOT_FOUND, "Not Found")
-        if self._authorization and headers.get("authorization") != self._authorization:
+        if not self.accepts(headers):
             raise Refusal(401, UNAUTHENTICATED, "Unknown api key")
         if self._bucket and not self._bucket.take():
             raise Refusal(429, RESOURCE_EXHAUSTED, "Requests per second limit exceeded")
@@ -162,13 +187,17 @@ class Service:
         copies = self.index.search(image)
         with self._lock:
             self._billed[hashlib.sha256(content).hexdigest()] += 1
-        return {"imageCopySearch": _annotate(copies)}
+        return {"imageCopySearch": self._annotate(copies)}
 
 
 def _annotate(copies: list[Page]) -> Json:
     if not copies:
         return {}
     return {"topResults": [page.to_json() for page in copies[:MAX_TOP_RESULTS]], "copyCount": str(len(copies))}
+
+
+def _annotate_plainly(copies: list[Page]) -> Json:
+    return {"topResults": [], **_annotate(copies), "copyCount": len(copies)}
 
 
 def _error(code: int, message: str) -> Json:

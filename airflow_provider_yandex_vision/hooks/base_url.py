@@ -8,8 +8,7 @@ from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError
-
-LOOPBACK = {"127.0.0.1", "[::1]", "localhost"}
+from airflow_provider_yandex_vision.vision.loopback import is_loopback
 
 
 def read_base_url(value: str, field: str, default: str, *, scheme: str = "https", port: int | None = None) -> str:
@@ -41,4 +40,4 @@ def read_base_url(value: str, field: str, default: str, *, scheme: str = "https"
 def is_unencrypted(base_url: str) -> bool:
     """Whether it sends what others on the way can read."""
     url = parse_url(base_url)
-    return url.scheme == "http" and url.host not in LOOPBACK
+    return url.scheme == "http" and not is_loopback(url.host or "")

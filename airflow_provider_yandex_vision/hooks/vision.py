@@ -60,15 +60,17 @@ class YandexVisionHook(BaseHook):
         except AirflowNotFoundException:
             raise errors.ConfigurationError(f"connection {self.yandex_vision_conn_id!r} does not exist") from None
         fields = VisionConnection.read(connection, mask_in_logs)
-        if is_unencrypted(fields.host):
-            self.log.warning("%s does not use https: the credentials are sent unencrypted", fields.host)
         try:
             # Get an IAM token now: without one nothing else needs to start, and a token is best masked in this thread.
             fields.credentials.authorization()
         except errors.TransientError as error:
             error.args = (f"connection {self.yandex_vision_conn_id!r}: {error.message}",)
             raise
-        return VisionClient(**vars(fields), connections=self.settings.max_concurrent_requests)
+        client = VisionClient(**vars(fields), connections=self.settings.max_concurrent_requests)
+        if is_unencrypted(client.host):
+            proxy = f", and the proxy {client.proxy} sees them" if client.proxy else ""
+            self.log.warning("%s does not use https: the credentials are sent unencrypted%s", client.host, proxy)
+        return client
 
     def get_conn(self) -> VisionClient:
         """The client; the first call looks up the connection, and gets an IAM token if the connection needs one.

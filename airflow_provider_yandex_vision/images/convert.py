@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import math
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +26,39 @@ MAX_JPEG_SIDE = 65_500
 MAX_DECODED_PIXELS = 100_000_000
 """A larger image is treated as a decompression bomb: decoding it would fill the worker's memory."""
 
+MAX_PIXELS_AT_ONCE = 40_000_000
+"""Of all images being decoded; each pixel takes up to 9 bytes. A larger image is decoded alone."""
+
+BLOCK_BYTES = 64 * 1024 * 1024
+"""Of Pillow's memory. Such blocks are returned when freed; those of its default, 16 MB, stay with the thread."""
+
+
+class PixelBudget:
+    """Limits what is decoded at once. Safe to use from any thread."""
+
+    def __init__(self, max_pixels: int) -> None:
+        self._max_pixels = max_pixels
+        self.pixels = 0
+        self._turn = threading.Lock()
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def reserved(self, pixels: int) -> Iterator[None]:
+        """Wait until there is room for so many pixels. A large image waits for all others, and then for no more."""
+        with self._turn, self._changed:
+            self._changed.wait_for(lambda: not self.pixels or self.pixels + pixels <= self._max_pixels)
+            self.pixels += pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self.pixels -= pixels
+                self._changed.notify_all()
+
+
+decoding = PixelBudget(MAX_PIXELS_AT_ONCE)
+"""Of the whole process: it has only one memory."""
+
 
 def require_pillow() -> None:
     """:raises ConfigurationError: Pillow is not installed."""
@@ -37,6 +73,7 @@ def to_accepted(content: bytes, settings: Settings) -> bytes:
     down until they fit. The EXIF orientation is applied, and transparency becomes white.
 
     :raises ImageRejectedError: the image is broken, or a decompression bomb.
+    :raises MemoryError: there is no memory to decode it.
     """
     from PIL import Image as Pillow
     from PIL import ImageOps, UnidentifiedImageError
@@ -46,12 +83,16 @@ def to_accepted(content: bytes, settings: Settings) -> bytes:
             # Pillow only warns about images between its own limit and twice that.
             warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
             image = Pillow.open(io.BytesIO(content), formats=FORMATS)
-            if image.width * image.height > MAX_DECODED_PIXELS:
+            pixels = image.width * image.height
+            if pixels > MAX_DECODED_PIXELS:
                 raise Pillow.DecompressionBombError(f"{image.width}x{image.height} pixels")
             if _is_accepted(content, image, settings):
                 return content
-            return _fit(_flatten(ImageOps.exif_transpose(image)), settings)
-    except ImageRejectedError:
+            Pillow.core.set_block_size(BLOCK_BYTES)  # type: ignore[attr-defined]  # documented, but not typed
+            with decoding.reserved(pixels):
+                ImageOps.exif_transpose(image, in_place=True)
+                return _fit(_flatten(image), settings)
+    except (ImageRejectedError, MemoryError):
         raise
     except UnidentifiedImageError:
         return content
@@ -77,9 +118,11 @@ def _flatten(image: Pillow.Image) -> Pillow.Image:
     if image.mode.startswith(("I", "F")):
         return _to_8_bits(image)
     if "A" in image.mode or "transparency" in image.info:
-        white = Pillow.new("RGBA", image.size, "white")
-        return Pillow.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")
+        transparent = image if image.mode == "RGBA" else image.convert("RGBA")
+        white = Pillow.new("RGB", image.size, "white")
+        white.paste(transparent, mask=transparent)
+        return white
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _to_8_bits(image: Pillow.Image) -> Pillow.Image:

@@ -1,22 +1,19 @@
-"""Files of a storage: listed in the order of their names, and read.
+"""Files of a storage: listed in the order of their names.
 
-S3 is listed page by page, so a bucket of millions of keys takes the memory of one page. fsspec returns the listings
-of other stores whole.
+S3 is listed page by page, so a bucket of millions of keys takes the memory of one page. Other stores are listed whole
+before the first file.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from fsspec.spec import AbstractFileSystem
 from fsspec.utils import glob_translate
 
-from airflow_provider_yandex_vision.vision.errors import ImageUnreadableError
-from airflow_provider_yandex_vision.vision.models import Content
-
-MAX_READS = 3
+from airflow_provider_yandex_vision.images import s3
 
 
 class File(NamedTuple):
@@ -42,79 +39,101 @@ class File(NamedTuple):
         return cls(name, size, None if changed is None else f"{size}-{changed}")
 
 
+def find_file(fs: Any, path: str) -> File | None:
+    """The file of that name; None if there is none, or a directory."""
+    try:
+        info = s3.info(fs, path) if s3.is_s3(fs) else fs.info(path)
+    except FileNotFoundError:
+        return None
+    return File.of(path, info) if info and info["type"] == "file" else None
+
+
 def files_below(fs: Any, path: str) -> Iterator[File]:
-    """All files of a directory and its subdirectories, or the one file of that name."""
-    if "s3" not in fs.protocol:
+    """All files of a directory and its subdirectories.
+
+    :raises PermissionError: one of them may not be read.
+    """
+    if s3.is_s3(fs):
+        yield from _files(s3.list_objects(fs, f"{path}/"))
+    elif _has_folders(fs):
+        yield from list(_walk(fs, path, lambda folder: True))
+    else:
         yield from _list_whole(fs, fs.find(path, detail=True))
-        return
-    found = None
-    for found in _list_s3(fs, f"{path}/"):
-        yield found
-    if found is None and _is_file(info := fs.info(path)):
-        yield File.of(path, info)
 
 
 def files_matching(fs: Any, pattern: str) -> Iterator[File]:
-    """All files that match a glob, in which only ``*`` and ``**`` are wildcards."""
+    """All files that match a glob, in which only ``*`` and ``**`` are wildcards.
+
+    :raises PermissionError: a directory that may have such files may not be read.
+    :raises ValueError: ``**`` is not a whole part between slashes.
+    """
     glob = re.sub(r"[?\[]", r"[\g<0>]", pattern)
-    prefix, _, rest = pattern.partition("*")
-    if "s3" not in fs.protocol or "/" not in prefix:
-        yield from _list_whole(fs, fs.glob(glob, detail=True))
-        return
     matches = re.compile(glob_translate(glob)).match
-    delimiter = "" if "/" in rest or "**" in pattern else "/"
-    yield from (file for file in _list_s3(fs, prefix, delimiter) if matches(file.name))
+    prefix, _, rest = pattern.partition("*")
+    if s3.is_s3(fs) and "/" in prefix:
+        delimiter = "" if "/" in rest or "**" in pattern else "/"
+        files: Iterable[File] = _files(s3.list_objects(fs, prefix, delimiter))
+    elif _has_folders(fs):
+        files = list(_walk(fs, prefix.rpartition("/")[0] or "/", _may_hold(glob)))
+    else:
+        files = _list_whole(fs, fs.glob(glob, detail=True))
+    yield from (file for file in files if matches(file.name))
 
 
-def read_file(fs: Any, file: File) -> bytes:
-    """The content; with its etag, as :class:`Content`, if the file has changed since it was listed.
-
-    :raises ImageUnreadableError: the file keeps changing.
-    """
-    content: bytes = fs.cat_file(file.name)
-    for _ in range(MAX_READS):
-        if _is_version(content, fs, file):
-            return content
-        fs.invalidate_cache(file.name)
-        file = File.of(file.name, fs.info(file.name))
-        content = Content(fs.cat_file(file.name))
-        content.etag = file.etag
-    raise ImageUnreadableError("the file keeps changing while it is read", "CHANGING")
+def _has_folders(fs: Any) -> bool:
+    """Whether fsspec lists it folder by folder. It then passes over those that may not be read."""
+    return type(fs).find is AbstractFileSystem.find and not fs.async_impl
 
 
-def _is_version(content: bytes, fs: Any, file: File) -> bool:
-    """Whether the bytes are those of the listed version.
+def _may_hold(glob: str) -> Callable[[str], bool]:
+    """Whether a folder may hold files that match, at any depth."""
+    parts = glob.split("/")
+    fixed = parts.index("**") if "**" in parts else len(parts)
+    deepest = min(fixed, len(parts) - 1)
+    matches = [re.compile(glob_translate("/".join(parts[:depth]))).match for depth in range(deepest + 1)]
 
-    A remote store is not asked again: their size shows it, and the etag if it is an MD5 digest, as it usually is on S3.
-    """
-    if file.size not in (None, len(content)):
-        return False
-    if "file" in fs.protocol:
-        return File.of(file.name, fs.info(file.name)).etag == file.etag
-    has_digest = re.fullmatch("[0-9a-f]{32}", file.etag or "")
-    return not has_digest or hashlib.md5(content, usedforsecurity=False).hexdigest() == file.etag
+    def may_hold(folder: str) -> bool:
+        depth = folder.count("/") + 1
+        if depth > fixed:
+            folder, depth = "/".join(folder.split("/")[:fixed]), fixed
+        return depth < len(parts) and matches[depth](folder) is not None
+
+    return may_hold
 
 
-def _list_whole(fs: Any, found: dict[str, Any]) -> Iterator[File]:
+def _walk(fs: Any, top: str, enters: Callable[[str], bool]) -> Iterator[File]:
+    """Files of folders, in the order of their paths. Links to files count, links to folders could go in circles."""
+    waiting: list[Mapping[str, Any]] = [{"name": top, "type": "directory"}]
+    while waiting:
+        info = waiting.pop()
+        name = info["name"]
+        try:
+            if info.get("islink"):
+                info = fs.info(name)
+            elif info["type"] == "directory" and (name == top or enters(name)):
+                waiting += sorted(fs.ls(name, detail=True), key=_path, reverse=True)
+        except FileNotFoundError:  # it vanished, or the link leads nowhere
+            if name == top:
+                raise
+            continue
+        if info["type"] == "file":
+            yield File.of(name, info)
+
+
+def _path(info: Mapping[str, Any]) -> str:
+    return f"{info['name']}/" if info["type"] == "directory" else str(info["name"])
+
+
+def _list_whole(fs: Any, found: dict[str, Any]) -> list[File]:
     files = sorted(File.of(name, info) for name, info in found.items() if _is_file(info))
     # What the backend returns and caches is many times larger, and must not stay for the whole run.
     found.clear()
     fs.invalidate_cache()
-    yield from files
+    return files
 
 
-def _list_s3(fs: Any, prefix: str, delimiter: str = "") -> Iterator[File]:
-    bucket, _, key = prefix.partition("/")
-    request = {"Bucket": bucket, "Prefix": key, "Delimiter": delimiter}
-    while True:
-        page = fs.call_s3("list_objects_v2", **request)
-        for entry in page.get("Contents", ()):
-            info = {**entry, "name": entry["Key"], "type": "file", "size": entry["Size"]}
-            if _is_file(info):
-                yield File.of(f"{bucket}/{entry['Key']}", info)
-        if not page.get("IsTruncated"):
-            return
-        request["ContinuationToken"] = page["NextContinuationToken"]
+def _files(infos: Iterable[Mapping[str, Any]]) -> Iterator[File]:
+    return (File.of(info["name"], info) for info in infos if _is_file(info))
 
 
 def _is_file(info: Mapping[str, Any]) -> bool:

@@ -27,12 +27,12 @@ class Storages:
     """The storages of one listing. Each is opened once, however many URLs need it.
 
     :param conn_id: connection for URLs that do not name one.
-    :param max_bytes: largest image to read over HTTP.
+    :param max_bytes: read no more of an image.
     """
 
     def __init__(self, conn_id: str | None = None, max_bytes: int = defaults.MAX_IMAGE_BYTES) -> None:
         self._conn_id = conn_id
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._opened: dict[tuple[str, str | None], Any] = {}
 
     def conn_id(self, scheme: str, conn_id: str | None) -> str | None:
@@ -49,7 +49,7 @@ class Storages:
 
     @cached_property
     def web(self) -> Web:
-        return Web(self._max_bytes)
+        return Web(self.max_bytes)
 
     @cached_property
     def bucket(self) -> str | None:

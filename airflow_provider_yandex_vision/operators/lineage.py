@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_yandex_vision.compat import BaseHook
+from airflow_provider_yandex_vision.images.location import Location
 from airflow_provider_yandex_vision.images.storage import Storages
-from airflow_provider_yandex_vision.images.urls import Location, urls_of
+from airflow_provider_yandex_vision.images.urls import urls_of
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage

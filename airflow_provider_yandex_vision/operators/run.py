@@ -8,87 +8,32 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
-from datetime import timedelta
-from functools import partial
+from datetime import datetime, timedelta
 from itertools import chain, islice
 from typing import Any
 
 from airflow_provider_yandex_vision.compat import AirflowSkipException
 from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
-from airflow_provider_yandex_vision.images.convert import require_pillow, to_accepted
 from airflow_provider_yandex_vision.images.ignored import Ignored
-from airflow_provider_yandex_vision.images.urls import Url, list_images, urls_of
+from airflow_provider_yandex_vision.images.location import Url
+from airflow_provider_yandex_vision.images.urls import list_images, urls_of
+from airflow_provider_yandex_vision.operators.canary import canary_search, check_canary
+from airflow_provider_yandex_vision.operators.parameters import Parameters
+from airflow_provider_yandex_vision.operators.stores import Store, TableStore, XComStore
 from airflow_provider_yandex_vision.operators.summary import Problems, count_metrics, log_summary, summary_of
 from airflow_provider_yandex_vision.results.database import sql_engine
 from airflow_provider_yandex_vision.results.due import DueImages
 from airflow_provider_yandex_vision.results.rows import TaskKey
-from airflow_provider_yandex_vision.results.table import ResultTable
-from airflow_provider_yandex_vision.search import defaults
 from airflow_provider_yandex_vision.search.progress import Counts
 from airflow_provider_yandex_vision.search.search import CopySearch
 from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.vision import VisionClient
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, SearchStoppedError
-from airflow_provider_yandex_vision.vision.models import CopySearchResult, Image, utc_now
+from airflow_provider_yandex_vision.vision.models import Image
 
 log = logging.getLogger(__name__)
 
 MAX_UNCOMMITTED_RESULTS = 64
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Parameters:
-    """What to search and where results go, as documented by the operator.
-
-    :raises ConfigurationError: a value is invalid, alone or in combination.
-    """
-
-    images: Any
-    table: str | None = None
-    sql_conn_id: str | None = None
-    create_table: bool = True
-    recheck_after: timedelta | None = None
-    max_images: int | None = None
-    plan_only: bool = False
-    shard: int | str = 0
-    shards: int | str = 1
-    requests_per_second: float = defaults.REQUESTS_PER_SECOND
-    max_concurrent_requests: int = defaults.MAX_CONCURRENT_REQUESTS
-    max_image_bytes: int = defaults.MAX_IMAGE_BYTES
-    max_request_bytes: int = defaults.MAX_REQUEST_BYTES
-    convert_images: bool = False
-    max_xcom_images: int = 200
-    yandex_vision_conn_id: str = YandexVisionHook.default_conn_name
-    object_storage_conn_id: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.convert_images:
-            require_pillow()
-        if bool(self.table) != bool(self.sql_conn_id):
-            raise ConfigurationError(f"set both or neither: table={self.table!r}, sql_conn_id={self.sql_conn_id!r}")
-        if self.recheck_after is not None and not self.table:
-            raise ConfigurationError("recheck_after needs table, which remembers earlier searches")
-        if self.max_images is not None and self.max_images < 1:
-            raise ConfigurationError(f"max_images must be at least 1, not {self.max_images}")
-        try:
-            in_range = 0 <= int(self.shard) < int(self.shards)
-        except (TypeError, ValueError):
-            in_range = False
-        if not in_range:
-            raise ConfigurationError(f"shard must be 0 to shards - 1: shard={self.shard!r}, shards={self.shards!r}")
-
-    @property
-    def settings(self) -> Settings:
-        """With this shard's part of the rate and the concurrency."""
-        shards = int(self.shards)
-        return Settings(
-            requests_per_second=self.requests_per_second / shards,
-            max_concurrent_requests=math.ceil(self.max_concurrent_requests / shards),
-            max_image_bytes=self.max_image_bytes,
-            max_request_bytes=self.max_request_bytes,
-            convert=to_accepted if self.convert_images else None,
-        )
 
 
 class CopySearchRun:
@@ -98,12 +43,16 @@ class CopySearchRun:
 
     :param task: the task instance that the rows belong to.
     :param settings: of the search, in place of those that follow from the parameters.
+    :param began: start of the DAG run, if known.
     """
 
-    def __init__(self, parameters: Parameters, task: TaskKey, settings: Settings | None = None) -> None:
+    def __init__(
+        self, parameters: Parameters, task: TaskKey, settings: Settings | None = None, began: datetime | None = None
+    ) -> None:
         self._parameters = parameters
         self.settings = settings or parameters.settings
         self._task = task
+        self._began = began
         self._ignored = Ignored()
         self.still_gone = 0
         self._search: CopySearch | None = None
@@ -119,11 +68,11 @@ class CopySearchRun:
             raise AirflowSkipException("images is an empty list: there is nothing to search")
         with ExitStack() as resources:
             client = resources.enter_context(closing(self._connect()))
-            table = self._open_table(resources)
-            due = self._due(urls, table)
+            store = self._open_store(resources)
+            due = self._due(urls, store)
             if self._parameters.plan_only:
-                return self._plan(due, client.max_images_per_request)
-            return self._search_due(client, due, table)
+                return self._plan(due, store, client.max_images_per_request)
+            return self._search_due(client, due, store)
 
     def stop(self) -> None:
         """Stop the search at once, or a listing as soon as it returns. Safe to call from any thread."""
@@ -135,17 +84,19 @@ class CopySearchRun:
         connections = self.settings.max_concurrent_requests
         return YandexVisionHook(self._parameters.yandex_vision_conn_id, max_concurrent_requests=connections).get_conn()
 
-    def _open_table(self, resources: ExitStack) -> ResultTable | None:
-        name, sql_conn_id = self._parameters.table, self._parameters.sql_conn_id
-        if not name or not sql_conn_id:
-            return None
-        engine = sql_engine(sql_conn_id)
+    def _open_store(self, resources: ExitStack) -> Store:
+        parameters = self._parameters
+        if not parameters.table or not parameters.sql_conn_id:
+            return XComStore(parameters)
+        engine = sql_engine(parameters.sql_conn_id)
         resources.callback(engine.dispose)
-        table = ResultTable(engine, name, self._task)
-        table.prepare(create=self._parameters.create_table)
-        return table
+        store = TableStore(engine, parameters, self._task, self._began)
+        if not parameters.plan_only:
+            resources.callback(store.close)
+            store.open()
+        return store
 
-    def _due(self, urls: list[Url], table: ResultTable | None) -> DueImages:
+    def _due(self, urls: list[Url], store: Store) -> DueImages:
         parameters = self._parameters
         listed = list_images(
             urls,
@@ -155,9 +106,11 @@ class CopySearchRun:
             ignored=self._ignored,
         )
         images = self._of_shard(listed)
-        if table is None and not parameters.plan_only:
+        if store.table is None and not parameters.plan_only:
             images = self._few_enough_for_xcom(images)
-        return DueImages(images, table, recheck_after=parameters.recheck_after, max_images=parameters.max_images)
+        max_images = parameters.max_images
+        budget = None if max_images is None else max(0, max_images - store.paid)
+        return DueImages(images, store.table, recheck_after=store.fresh_for, max_images=budget)
 
     def _of_shard(self, images: Iterable[Image]) -> Iterator[Image]:
         """Every image belongs to exactly one shard, the same in every run."""
@@ -179,50 +132,46 @@ class CopySearchRun:
         if self._stopped:
             raise SearchStoppedError("the run was stopped before it was complete")
 
-    def _plan(self, due: DueImages, images_per_request: int) -> dict[str, Any]:
+    def _after_canary(self, client: VisionClient, due: DueImages) -> Iterable[Image]:
+        """The images that are due. The canary is searched first, if there are any."""
+        url = self._parameters.canary
+        if url is None:
+            return due
+        images = iter(due)
+        first = list(islice(images, 1))
+        if first:
+            with closing(canary_search(client, url, self._parameters.object_storage_conn_id, self.settings)) as search:
+                self._search = search
+                self._check_stopped()
+                check_canary(*search)
+        return chain(first, images)
+
+    def _plan(self, due: DueImages, store: Store, images_per_request: int) -> dict[str, Any]:
         to_search = sum(1 for _ in due)
         requests = math.ceil(to_search / images_per_request)
-        seconds = requests / self.settings.requests_per_second
+        seconds = requests / self._parameters.share.rate(self.settings.requests_per_second)
         duration = timedelta(seconds=round(seconds))
         log.info("Plan: %d of %d images in %d requests, %s; nothing sent", to_search, due.listed, requests, duration)
         summary = summary_of(Counts(requests=requests), due, self._parameters.table, seconds, planned=to_search)
-        return {
-            **summary,
-            "ignored": self._ignored.count,
-            "new_matches": 0,
-            **({} if self._parameters.table else {"results": []}),
-        }
+        return {**summary, "ignored": self._ignored.count, **store.summary()}
 
-    def _search_due(self, client: VisionClient, due: DueImages, table: ResultTable | None) -> dict[str, Any]:
+    def _search_due(self, client: VisionClient, due: DueImages, store: Store) -> dict[str, Any]:
         started = time.monotonic()
-        known = partial(table.known, recheck_after=self._parameters.recheck_after) if table else None
-        results: list[CopySearchResult] = []
         problems = Problems()
-        with closing(CopySearch(client, due, self.settings, known=known)) as search:
+        images = self._after_canary(client, due)
+        with closing(CopySearch(client, images, self.settings, ledger=store.ledger)) as search:
             self._search = search
             self._check_stopped()
             try:
                 # A full batch may leave part of a reply, which is paid for as well.
                 for batch in search.batches(max_results=MAX_UNCOMMITTED_RESULTS - client.max_images_per_request):
-                    if table:
-                        search.counts.refuse(table.write(batch))
-                    else:
-                        results += batch
+                    search.counts.refuse(store.write(batch))
                     problems.note(batch)
+                search.counts.refuse(store.finish())
             finally:
                 count_metrics(search.counts)
+        self.still_gone = store.still_gone
         summary = summary_of(search.counts, due, self._parameters.table, time.monotonic() - started)
-        summary["ignored"] = self._ignored.count
-        summary["new_matches"] = table.new_matches() if table else search.counts.matches
-        self.still_gone = table.still_gone() if table else 0
+        summary = {**summary, "ignored": self._ignored.count, **store.summary()}
         log_summary(summary, problems)
-        return summary if table else {**summary, "results": [result.to_dict() for result in results]}
-
-
-def task_key(context: Any, task_id: str) -> TaskKey:
-    """:param context: as Airflow passes it to ``execute``."""
-    task_instance = context.get("ti")
-    if task_instance is None:
-        return TaskKey("", f"manual__{utc_now().isoformat()}", task_id)
-    map_index = task_instance.map_index
-    return TaskKey(task_instance.dag_id, task_instance.run_id, task_id, -1 if map_index is None else map_index)
+        return summary

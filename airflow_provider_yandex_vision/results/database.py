@@ -53,7 +53,11 @@ class Database:
         self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE, random)
 
     def transact(
-        self, action: str, work: Callable[[Connection], T], permanent: type[YandexVisionError] = DatabaseError
+        self,
+        action: str,
+        work: Callable[[Connection], T],
+        permanent: type[YandexVisionError] = DatabaseError,
+        patience: float = PATIENCE,
     ) -> T:
         """Run ``work`` in one transaction.
 
@@ -61,9 +65,10 @@ class Database:
 
         :param action: verb for errors, such as ``write``.
         :param permanent: error to raise if a retry cannot help.
-        :raises DatabaseError: a transient error persisted for a minute.
+        :param patience: seconds to wait for a transient error to pass.
+        :raises DatabaseError: a transient error persisted for that long.
         """
-        left = PATIENCE
+        left = patience
         for attempt in count(1):
             try:
                 with self._engine.begin() as connection:
@@ -74,7 +79,7 @@ class Database:
                 if not is_transient(error):
                     raise permanent(message) from None
                 if left <= 0:
-                    raise DatabaseError(f"{message}; gave up after {attempt} attempts and {PATIENCE:.0f} s") from None
+                    raise DatabaseError(f"{message}; gave up after {attempt} attempts and {patience:.0f} s") from None
                 # Losing a race for a row or a table is business as usual.
                 level = logging.DEBUG if is_duplicate(error) else logging.WARNING
             except BaseException as error:

@@ -24,8 +24,7 @@ class DueImages:
     skipped if its etag is unchanged, the last try did not fail, and its answer or rejection is more recent than that.
     A time in the future is unknown, and counts as never.
 
-    With ``max_images``, images never searched come first, then those searched the longest ago. Images finished
-    by earlier attempts of the task count against it.
+    With ``max_images``, images never searched come first, then those searched the longest ago.
 
     ``earlier`` counts the images that earlier attempts of the task have finished, ``finished`` those of other tasks of
     the run.
@@ -33,7 +32,7 @@ class DueImages:
     :param images: each URI at most once.
     :param table: earlier results; if None, no image is skipped.
     :param recheck_after: if None, every new run searches all images.
-    :param max_images: budget of the task instance; if None, images come in the order of the listing.
+    :param max_images: what is left of the budget; if None, images come in the order of the listing.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class DueImages:
         if finished:
             log.info("Resuming: skipping %s images finished by earlier attempts", f"{finished:,}")
         if self._max_images is not None:
-            yield from self._within(max(0, self._max_images - finished))
+            yield from self._within(self._max_images)
         else:
             yield from (image for image, _ in self._due())
         log.info(

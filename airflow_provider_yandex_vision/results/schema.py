@@ -1,9 +1,9 @@
-"""The two results tables: their columns on any database."""
+"""The tables and views: their names, and their columns on any database."""
 
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -18,8 +18,14 @@ from airflow_provider_yandex_vision.vision.models import Status
 ANSWERS: tuple[Status, ...] = ("found", "none")
 
 MATCHES_SUFFIX = "_matches"
-MAX_NAME_LENGTH = 63 - len(MATCHES_SUFFIX)
+DECISIONS_SUFFIX, REPORTED_SUFFIX = "_decisions", "_reported"
+FINDINGS_SUFFIX, OPEN_SUFFIX = "_findings", "_open"
+TASKS_SUFFIX, CLAIMS_SUFFIX = "_tasks", "_claims"
+MAX_NAME_LENGTH = 63 - len(DECISIONS_SUFFIX)
 """PostgreSQL silently truncates identifiers after 63 characters, MySQL rejects them after 64."""
+
+LIFETIME = timedelta(seconds=20)
+"""How long a task lives after its row was renewed."""
 
 _NAME = re.compile(r"(?:(?P<schema>[A-Za-z_]\w*)\.)?(?P<table>[A-Za-z_]\w*)", re.ASCII)
 
@@ -87,7 +93,7 @@ _MATCHES = sa.Table(
     "matches",
     sa.MetaData(),
     Column("match_id", CHAR(64), primary_key=True),
-    Column("finding_id", CHAR(64)),
+    Column("finding_id", CHAR(64), index=True),
     Column("image_id", CHAR(64), nullable=False, index=True),
     Column("rank_no", BigInteger, nullable=False),
     Column("image_url", Text, nullable=False),
@@ -102,6 +108,72 @@ _MATCHES = sa.Table(
     Column("first_seen_dag_id", Unicode(250)),
     Column("first_seen_run_id", Unicode(250), nullable=False),
     **_MYSQL_OPTIONS,
+)
+
+_TASKS = sa.Table(
+    "tasks",
+    sa.MetaData(),
+    Column("task_key", CHAR(64), primary_key=True),
+    Column("dag_id", Unicode(250), nullable=False),
+    Column("run_id", Unicode(250), nullable=False),
+    Column("task_id", Unicode(250), nullable=False),
+    Column("map_index", sa.Integer, nullable=False),
+    Column("attempt", CHAR(32), nullable=False),
+    Column("yandex_vision_conn_id", Unicode(250), nullable=False),
+    Column("began_at", Timestamp, nullable=False),
+    Column("renewed_at", Timestamp, nullable=False),
+    Column("ended", sa.Boolean, nullable=False),
+    Column("paid", BigInteger, nullable=False),
+    **_MYSQL_OPTIONS,
+)
+
+_CLAIMS = sa.Table(
+    "claims",
+    sa.MetaData(),
+    Column("content_sha256", CHAR(64), primary_key=True),
+    Column("attempt", CHAR(32), nullable=False, index=True),
+    **_MYSQL_OPTIONS,
+)
+
+
+_DECISIONS = sa.Table(
+    "decisions",
+    sa.MetaData(),
+    Column("kind", Unicode(16), primary_key=True),
+    Column("subject", Unicode(253), primary_key=True),
+    Column("verdict", Unicode(16), nullable=False),
+    Column("note", Text),
+    Column("decided_by", Unicode(250)),
+    Column("decided_at", Timestamp),
+    **_MYSQL_OPTIONS,
+)
+
+_REPORTED = sa.Table(
+    "reported",
+    sa.MetaData(),
+    Column("report", Unicode(250), primary_key=True),
+    Column("finding_id", CHAR(64), primary_key=True),
+    Column("run_id", Unicode(250), nullable=False),
+    Column("reported_at", Timestamp),
+    **_MYSQL_OPTIONS,
+)
+
+_FINDINGS = sa.Table(
+    "findings",
+    sa.MetaData(),
+    Column("finding_id", CHAR(64)),
+    *(Column(name, Text) for name in ("page_url", "domain", "site", "title", "description", "image_url")),
+    Column("rank", BigInteger),
+    Column("image_uri", Text),
+    Column("pictures", BigInteger),
+    Column("first_seen_at", Timestamp),
+    Column("last_seen_at", Timestamp),
+    Column("current", sa.Boolean),
+    Column("verdict", Unicode(16)),
+    Column("note", Text),
+    Column("decided_by", Unicode(250)),
+    Column("decided_at", Timestamp),
+    Column("open", sa.Boolean),
 )
 
 
@@ -121,14 +193,67 @@ class Tables(NamedTuple):
         :param name: of the images table, ``table`` or ``schema.table``.
         :raises TableError: the name is invalid.
         """
-        parts = _NAME.fullmatch(name)
-        if not parts or len(parts["table"]) > MAX_NAME_LENGTH:
-            raise TableError(
-                f"{name!r} is not a table name: use `table` or `schema.table` with letters, digits and underscores, "
-                f"and at most {MAX_NAME_LENGTH} characters for the table"
-            )
-        table, schema = parts["table"], parts["schema"]
+        schema, table = _parts(name)
         images = _IMAGES.to_metadata(sa.MetaData(), schema=schema, name=table)
         matches = _MATCHES.to_metadata(sa.MetaData(), schema=schema, name=table + MATCHES_SUFFIX)
         sa.Index(None, matches.c.first_seen_dag_id, matches.c.first_seen_run_id)
+        sa.Index(None, matches.c.first_seen_at, matches.c.finding_id)
         return cls(images, matches)
+
+
+class FindingTables(NamedTuple):
+    """What people decided, what reports have shown, and two views: all findings, and the open ones.
+
+    A finding is a page that shows a content, in however many images. ``reported_at`` is NULL while a run that claimed
+    a finding has not shown it.
+    """
+
+    decisions: sa.Table
+    reported: sa.Table
+    findings: sa.Table
+    open: sa.Table
+
+    @classmethod
+    def named(cls, name: str) -> FindingTables:
+        """
+        :param name: of the images table, ``table`` or ``schema.table``.
+        :raises TableError: the name is invalid.
+        """
+        schema, table = _parts(name)
+        return cls(
+            _DECISIONS.to_metadata(sa.MetaData(), schema=schema, name=table + DECISIONS_SUFFIX),
+            _REPORTED.to_metadata(sa.MetaData(), schema=schema, name=table + REPORTED_SUFFIX),
+            _FINDINGS.to_metadata(sa.MetaData(), schema=schema, name=table + FINDINGS_SUFFIX),
+            _FINDINGS.to_metadata(sa.MetaData(), schema=schema, name=table + OPEN_SUFFIX),
+        )
+
+
+class LedgerTables(NamedTuple):
+    """``tasks`` has one row per task instance, ``claims`` one row per content that is being searched.
+
+    A task lives until it has ``ended``, or was not renewed for :data:`LIFETIME`. A claim holds as long as the attempt
+    of a task that made it lives.
+    """
+
+    tasks: sa.Table
+    claims: sa.Table
+
+    @classmethod
+    def named(cls, name: str) -> LedgerTables:
+        """:param name: of the images table, as :meth:`Tables.named` takes it."""
+        schema, table = _parts(name)
+        return cls(
+            _TASKS.to_metadata(sa.MetaData(), schema=schema, name=table + TASKS_SUFFIX),
+            _CLAIMS.to_metadata(sa.MetaData(), schema=schema, name=table + CLAIMS_SUFFIX),
+        )
+
+
+def _parts(name: str) -> tuple[Any, str]:
+    """Schema and table. :raises TableError: the name is invalid."""
+    parts = _NAME.fullmatch(name)
+    if not parts or len(parts["table"]) > MAX_NAME_LENGTH:
+        raise TableError(
+            f"{name!r} is not a table name: use `table` or `schema.table` with letters, digits and underscores, "
+            f"and at most {MAX_NAME_LENGTH} characters for the table"
+        )
+    return parts["schema"], parts["table"]

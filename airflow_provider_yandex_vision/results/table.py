@@ -17,7 +17,7 @@ from airflow_provider_yandex_vision.results.database import Database, chunks
 from airflow_provider_yandex_vision.results.migration import ensure_tables
 from airflow_provider_yandex_vision.results.rehearsal import rehearse
 from airflow_provider_yandex_vision.results.rows import TaskKey, image_id, stored_result
-from airflow_provider_yandex_vision.results.schema import ANSWERS, Tables
+from airflow_provider_yandex_vision.results.schema import ANSWERS, FindingTables, LedgerTables, Tables
 from airflow_provider_yandex_vision.results.upsert import check_supported
 from airflow_provider_yandex_vision.results.writing import Now, Writer
 from airflow_provider_yandex_vision.search.pacing import Random, Sleep
@@ -86,7 +86,8 @@ class ResultTable:
         :param create: create missing tables, and columns missing from those of an older version.
         :raises TableError: a table is missing, has another layout, or does not accept rows.
         """
-        ensure_tables(self._database, self._tables, create=create)
+        kept, ledger = FindingTables.named(self.name), LedgerTables.named(self.name)
+        ensure_tables(self._database, self._tables, kept, *ledger, create=create)
         rehearse(self._database, self._tables, self._writer, self.task, self._now())
 
     def write(self, results: Sequence[CopySearchResult]) -> list[CopySearchResult]:

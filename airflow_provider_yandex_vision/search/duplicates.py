@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from functools import cached_property
 
 from airflow_provider_yandex_vision.search.spill import SpillDict
 from airflow_provider_yandex_vision.vision.models import CopySearchResult, PreparedImage
@@ -14,7 +15,10 @@ class Duplicates:
 
     def __init__(self) -> None:
         self._waiting: dict[str, list[PreparedImage]] = {}
-        self._answers = SpillDict()
+
+    @cached_property
+    def _answers(self) -> SpillDict:
+        return SpillDict()
 
     def answer(self, image: PreparedImage) -> CopySearchResult | None:
         """The answer for this image, if the same bytes have been searched."""
@@ -33,9 +37,12 @@ class Duplicates:
         waiting.append(replace(image, part=b""))
         return True
 
-    def settle(self, image: PreparedImage, result: CopySearchResult) -> list[CopySearchResult]:
-        """Results of the images that waited. ``failed`` is not remembered: another attempt may work."""
-        if result.status != "failed":
+    def settle(self, image: PreparedImage, result: CopySearchResult, *, final: bool = False) -> list[CopySearchResult]:
+        """Results of the images that waited. ``failed`` is not remembered: another attempt may work.
+
+        :param final: remember it all the same.
+        """
+        if final or result.status != "failed":
             self._answers[image.sha256] = pickle.dumps(result)
         return [duplicate.copy_of(result) for duplicate in self._waiting.pop(image.sha256)]
 

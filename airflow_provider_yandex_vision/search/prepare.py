@@ -11,9 +11,6 @@ from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.vision.errors import GONE, ImageError, ImageRejectedError, ImageUnreadableError
 from airflow_provider_yandex_vision.vision.models import Content, CopySearchResult, Image, PreparedImage
 
-MAX_CONVERTED_BYTES = 100_000_000
-"""A larger file is not read into memory, whatever could be made of it."""
-
 SENT_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 OTHER_TYPES = {
     b"GIF8": "image/gif",
@@ -31,9 +28,16 @@ def prepare_image(image: Image, service: Service, settings: Settings) -> Prepare
     Hash and size are those of the stored bytes, even if ``settings.convert`` sends others.
 
     :raises ImageRejectedError: the bytes are at fault.
-    :raises ImageUnreadableError: the storage did not return them.
+    :raises ImageUnreadableError: the storage did not return them, or there is no memory for them.
     """
-    if image.size is not None and (settings.convert is None or image.size > MAX_CONVERTED_BYTES):
+    try:
+        return _prepare(image, service, settings)
+    except MemoryError as error:
+        raise ImageUnreadableError("there is not enough memory for the image", "OUT_OF_MEMORY") from error
+
+
+def _prepare(image: Image, service: Service, settings: Settings) -> PreparedImage:
+    if image.size is not None and (settings.convert is None or image.size > settings.max_read_bytes):
         _check_size(image.size, settings)
     stored = _read(image)
     etag = stored.etag if isinstance(stored, Content) and stored.etag else image.etag
@@ -67,7 +71,7 @@ def result_of_error(image: Image, error: ImageError, searched_at: datetime) -> C
 def _read(image: Image) -> bytes:
     try:
         content = image.read()
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except FileNotFoundError as error:
         was_listed = image.size is not None or image.etag is not None

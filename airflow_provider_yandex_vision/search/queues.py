@@ -1,15 +1,13 @@
-"""Images on their way to a request: filling it, and waiting for the next attempt."""
+"""Images on their way to a request: filling it, and waiting until it is due."""
 
 from __future__ import annotations
 
 import heapq
 from collections import deque
-from dataclasses import dataclass
 from itertools import count
 from typing import TypeAlias
 
 from airflow_provider_yandex_vision.search.pacing import Clock
-from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.vision.models import PreparedImage
 
 Batch: TypeAlias = "list[PreparedImage]"
@@ -72,55 +70,3 @@ class DelayQueue:
 
     def pop_due(self) -> Batch | None:
         return heapq.heappop(self._batches)[2] if self.next_due <= self._clock() else None
-
-
-@dataclass(slots=True)
-class _Failures:
-    deadline: float
-    count: int = 0
-
-
-class Retries:
-    """Images that wait for another attempt, as often and as long as the settings allow.
-
-    ``whole`` batches failed as such and go again as they are; the images in ``parts`` failed in good replies, and each
-    joins another batch.
-    """
-
-    def __init__(self, settings: Settings, clock: Clock) -> None:
-        self.whole = DelayQueue(clock)
-        self.parts = DelayQueue(clock)
-        self._settings = settings
-        self._clock = clock
-        self._failures: dict[str, _Failures] = {}
-
-    @property
-    def next_due(self) -> float:
-        return min(self.whole.next_due, self.parts.next_due)
-
-    def add(
-        self, queue: DelayQueue, batch: Batch, throttled: bool, retry_after: float | None = None
-    ) -> tuple[Batch, float]:
-        """
-        :param throttled: uses up no attempt and needs no delay, since the pacer holds all requests back.
-        :param retry_after: seconds that the service asked to wait.
-        :return: the images that get no other attempt, and the delay of the others in seconds.
-        """
-        now = self._clock()
-        given_up: Batch = []
-        again: Batch = []
-        delay = 0.0 if throttled else min(retry_after or 0.0, self._settings.max_retry_after)
-        for image in batch:
-            failures = self._failures.setdefault(image.sha256, _Failures(now + self._settings.max_retry_seconds))
-            failures.count += not throttled
-            allowed = failures.count < self._settings.max_attempts and now < failures.deadline
-            (again if allowed else given_up).append(image)
-        if not throttled:
-            delay = max(delay, self._settings.backoff.delay(max(self._failures[image.sha256].count for image in batch)))
-        if again:
-            queue.add(again, delay)
-        return given_up, delay
-
-    def forget(self, image: PreparedImage) -> None:
-        """The image has its result."""
-        self._failures.pop(image.sha256, None)

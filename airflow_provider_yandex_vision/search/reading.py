@@ -12,8 +12,10 @@ from queue import SimpleQueue
 from typing import Any
 
 from airflow_provider_yandex_vision.search.pacing import Clock
+from airflow_provider_yandex_vision.search.running import Read, ReadJob, RunningReads
 from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.search.workers import Workers
+from airflow_provider_yandex_vision.vision.errors import ImageError
 from airflow_provider_yandex_vision.vision.models import Image, PreparedImage
 
 ASSUMED_BYTES = 512 * 1024
@@ -30,15 +32,6 @@ class Listed:
 
     ended: bool
     error: BaseException | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """A job has read an image; the outcome is the error if it failed."""
-
-    image: Image
-    outcome: PreparedImage | BaseException
-    seconds: float
 
 
 class Held:
@@ -82,17 +75,19 @@ class Reading:
         self.readers = Workers("read", settings.max_concurrent_reads, outcomes)
         self._images = iter(images)
         self._prepare = prepare
+        self._max_read_bytes = settings.max_read_bytes
         self._outcomes = outcomes
         self._clock = clock
         self._waiting: deque[Image] = deque()
         self._listing = False
-        self._reading = 0
+        self._max_reads = settings.max_concurrent_reads
+        self._running = RunningReads(settings, clock)
         self._average_seconds = 0.0
 
     @property
     def idle(self) -> bool:
         """Whether no image is going to come before memory is released."""
-        return not (self._listing or self._reading)
+        return not (self._listing or self._running)
 
     @property
     def exhausted(self) -> bool:
@@ -100,11 +95,13 @@ class Reading:
         return self.idle and self.ended and not self._waiting
 
     def start_jobs(self) -> None:
-        while self._waiting and self.held.fits(held_bytes(self._waiting[0])):
+        for read in self._running.give_up():
+            self._outcomes.put(read)
+            self._set_threads()
+        while self._waiting and self.held.fits(self._held_bytes(self._waiting[0])):
             image = self._waiting.popleft()
-            self.held.bytes += held_bytes(image)
-            self._reading += 1
-            self.readers.submit(partial(self._read, image))
+            self.held.bytes += self._held_bytes(image)
+            self.readers.submit(partial(self._read, self._running.add(image)))
         images, size = self.held.room
         if images and not (self._waiting or self._listing or self.ended):
             self._listing = True
@@ -119,39 +116,55 @@ class Reading:
         self._listing = False
         self.ended = listed.ended
 
-    def take_read(self, read: Read) -> None:
-        self._reading -= 1
+    def take_read(self, read: Read) -> bool:
+        """:return: False if it comes too late, and the image has its outcome already."""
+        if not self._running.remove(read.job):
+            self._set_threads()
+            return False
         size = read.outcome.size if isinstance(read.outcome, PreparedImage) else 0
-        self.held.bytes += size - held_bytes(read.image)
+        self.held.bytes += size - self._held_bytes(read.image)
         self._average_seconds += (read.seconds - self._average_seconds) * SHARE_OF_LAST_READ
         if self._average_seconds > SLOW_READ_SECONDS:
             self.readers.grow()
+        return True
 
     def take_silence(self) -> None:
         """Nothing happened for a while: perhaps a read hangs, and the others must not wait for it."""
-        if self._reading:
+        if self._running:
             self.readers.grow()
+            self._running.log_slow()
+
+    def _set_threads(self) -> None:
+        """Those that hang do not count."""
+        self.readers.max_threads = self._max_reads + len(self._running.hanging)
+        self.readers.grow()
 
     def _list(self, max_images: int, max_bytes: int) -> Listed:
         try:
             for image in islice(self._images, max_images):
                 self._outcomes.put(image)
                 max_images -= 1
-                max_bytes -= held_bytes(image)
+                max_bytes -= self._held_bytes(image)
                 if max_bytes <= 0:
                     return Listed(ended=False)
         except BaseException as error:
             return Listed(True, error)
         return Listed(ended=max_images > 0)
 
-    def _read(self, image: Image) -> Read:
-        started = self._clock()
+    def _read(self, job: ReadJob) -> Read:
+        job.started = started = self._clock()
         try:
-            outcome: PreparedImage | BaseException = self._prepare(image)
+            outcome: PreparedImage | BaseException = self._prepare(job.image)
+        except ImageError as error:
+            # The traceback would keep the content in memory, and form a cycle with this frame.
+            outcome = error.with_traceback(None)
+            outcome.__cause__ = outcome.__context__ = None
         except BaseException as error:
             outcome = error
-        return Read(image, outcome, self._clock() - started)
+        return Read(job, outcome, self._clock() - started)
 
-
-def held_bytes(image: Image) -> int:
-    return ASSUMED_BYTES if image.size is None else image.size
+    def _held_bytes(self, image: Image) -> int:
+        """What a listed image is going to hold; nothing if it is too large to be read."""
+        if image.size is None:
+            return ASSUMED_BYTES
+        return image.size if image.size <= self._max_read_bytes else 0

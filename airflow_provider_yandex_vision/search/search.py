@@ -11,19 +11,21 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from datetime import datetime
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TypeAlias
 
+from airflow_provider_yandex_vision.search.claims import Answered, Claims
 from airflow_provider_yandex_vision.search.duplicates import Duplicates
+from airflow_provider_yandex_vision.search.ledger import Ledger, NoLedger
 from airflow_provider_yandex_vision.search.pacing import Clock, Pacer, Random
 from airflow_provider_yandex_vision.search.prepare import prepare_image, result_of_error
 from airflow_provider_yandex_vision.search.progress import Counts, Progress
 from airflow_provider_yandex_vision.search.queues import Batch
-from airflow_provider_yandex_vision.search.reading import Listed, Read, Reading
+from airflow_provider_yandex_vision.search.reading import Listed, Reading
+from airflow_provider_yandex_vision.search.running import Read
 from airflow_provider_yandex_vision.search.sending import Sending, Sent
 from airflow_provider_yandex_vision.search.service import Service
 from airflow_provider_yandex_vision.search.settings import Settings
@@ -35,9 +37,6 @@ SECONDS_TO_STOP = 1.5
 SECONDS_BETWEEN_ABORTS = 0.05
 NEVER = float("inf")
 
-KnownAnswers: TypeAlias = Callable[[Collection[str]], Mapping[str, CopySearchResult]]
-"""Answers paid for earlier, by SHA-256 of the content, for those of the given hashes that have one."""
-
 
 class CopySearch:
     """One search over some images. Iterate over it once.
@@ -45,7 +44,7 @@ class CopySearch:
     Identical bytes are searched once, and every image with them gets the answer. Results come as they arrive, in no
     particular order; every image ends in exactly one.
 
-    :param known: looks up answers that need not be paid for again.
+    :param ledger: knows the other tasks that share the limits, and what need not be paid for again.
     :param wait: waits for an event; tests pass their own to prove waiting without waiting.
     :raises ServiceError: while iterating, if going on is pointless: access denied, or the service is down. Results of
         requests in flight are yielded first, since they are paid for.
@@ -57,7 +56,7 @@ class CopySearch:
         images: Iterable[Image],
         settings: Settings,
         *,
-        known: KnownAnswers | None = None,
+        ledger: Ledger | None = None,
         clock: Clock = time.monotonic,
         wait: Wait = threading.Event.wait,
         random: Random = random.random,
@@ -66,7 +65,7 @@ class CopySearch:
         self.counts = Counts()
         self._service = service
         self._linger = settings.linger
-        self._known = known
+        self._claims = Claims(ledger or NoLedger(), settings.poll_seconds, clock)
         self._clock = clock
         self._now = now
         self._stop = Stop(wait)
@@ -78,7 +77,6 @@ class CopySearch:
         self._reading = Reading(images, prepare, settings, self._outcomes)
         self._sending = Sending(service, settings, pacer, self.counts, self._stop, self._outcomes, clock=clock, now=now)
         self._duplicates = Duplicates()
-        self._unpacked: list[PreparedImage] = []
         self._ready: deque[CopySearchResult] = deque()
         self._flush_at = NEVER
 
@@ -144,7 +142,7 @@ class CopySearch:
 
     def _take_outcome(self, max_seconds: float) -> None:
         """Take what the workers did next, unless something else is due before."""
-        flush_at = self._flush_at if self._sending.has_free_slot else NEVER
+        flush_at = min(self._flush_at, self._claims.next_due) if self._sending.has_free_slot else NEVER
         due = NEVER if self._stop.stopping else min(flush_at, self._sending.retries.next_due)
         try:
             outcome = self._outcomes.get(timeout=min(max(0.0, due - self._clock()), max_seconds))
@@ -169,7 +167,8 @@ class CopySearch:
         self._stop.error = self._stop.error or listed.error
 
     def _take_read(self, read: Read) -> None:
-        self._reading.take_read(read)
+        if not self._reading.take_read(read):
+            return
         match read.outcome:
             case PreparedImage() as image:
                 self._take_prepared(image)
@@ -181,7 +180,7 @@ class CopySearch:
     def _take_prepared(self, image: PreparedImage) -> None:
         answer = self._duplicates.answer(image)
         if answer is None and not self._duplicates.wait(image):
-            self._unpacked.append(image)
+            self._claims.add(image)
             return
         self._reading.held.bytes -= image.size
         if answer is not None:
@@ -191,22 +190,32 @@ class CopySearch:
     def _start_jobs(self) -> None:
         if self._stop.stopping:
             return
+        self._sending.limits.take(self._claims.ledger.share)
         self._reading.start_jobs()
         self._sending.start_retries()
         flush = self._flush_is_due()
+        self._look_up(flush)
         while self._sending.has_free_slot and (batch := self._next_batch(flush)):
             self._sending.submit(batch)
             self._flush_at = NEVER
-        if self._sending.packer or self._unpacked:
+        if self._sending.packer or self._claims:
             self._flush_at = min(self._flush_at, self._clock() + self._linger)
 
+    def _look_up(self, flush: bool) -> None:
+        """Settle what has an answer already. Once for many images, and not while the window is full."""
+        claims, wanted = self._claims, self._service.max_images_per_request - len(self._sending.packer)
+        needed = claims.ready < wanted and (flush or len(claims) >= wanted)
+        if self._sending.has_free_slot and (needed or claims.next_due <= self._clock()):
+            self._take_answers(claims.look_up())
+
     def _next_batch(self, flush: bool) -> Batch | None:
-        packer = self._sending.packer
-        batch = packer.take()
-        if batch is None and (flush or len(self._unpacked) + len(packer) >= self._service.max_images_per_request):
-            self._pack_unknown()
-            batch = packer.take(partial=flush)
-        return batch
+        packer, claims, size = self._sending.packer, self._claims, self._service.max_images_per_request
+        while (batch := packer.take()) is None and claims.ready and (flush or claims.ready + len(packer) >= size):
+            ours, answered = claims.take(size - len(packer))
+            for image in ours:
+                packer.add(image)
+            self._take_answers(answered)
+        return batch or packer.take(partial=flush)
 
     def _flush_is_due(self) -> bool:
         """Whether waiting for a full batch is in vain, or has lasted long enough while a slot is free."""
@@ -214,22 +223,17 @@ class CopySearch:
             return True
         return self._clock() >= self._flush_at and self._sending.has_free_slot
 
-    def _pack_unknown(self) -> None:
-        images, self._unpacked = self._unpacked, []
-        known = self._known([image.sha256 for image in images]) if self._known and images else {}
-        for image in images:
-            if image.sha256 in known:
-                self.counts.duplicates += 1
-                self._settle(image, image.copy_of(known[image.sha256]))
-            else:
-                self._sending.packer.add(image)
+    def _take_answers(self, answered: Answered) -> None:
+        for image, answer in answered:
+            self.counts.duplicates += 1
+            self._settle(image, answer)
 
     def _settle(self, image: PreparedImage, result: CopySearchResult) -> None:
         """Give the answer to the image and to all with the same content."""
         self._reading.held.bytes -= image.size
-        self._sending.retries.forget(image)
         self._ready.append(result)
-        duplicates = self._duplicates.settle(image, result)
+        duplicates = self._duplicates.settle(image, result, final=self._sending.retries.is_spent(image))
+        self._sending.retries.forget(image)
         self._ready.extend(duplicates)
         self.counts.duplicates += len(duplicates)
 

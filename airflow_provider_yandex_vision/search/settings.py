@@ -23,9 +23,11 @@ class Settings:
     :param requests_per_second: upper bound; adapts downwards if the service throttles.
     :param max_concurrent_requests: requests in flight at once.
     :param max_concurrent_reads: images read at once.
+    :param max_read_seconds: an image whose content takes longer to get is ``failed``.
     :param max_held_images: images listed ahead, in flight or waiting to be consumed.
     :param max_held_bytes: of their content; base64 adds a third.
     :param linger: seconds that an image waits for others to fill its request while a slot is free.
+    :param poll_seconds: between two looks for the answer to a content that another task is searching.
     :param max_image_bytes: bytes of one image.
     :param max_pixels: width times height of one image.
     :param max_request_bytes: bytes of one request's body.
@@ -40,9 +42,11 @@ class Settings:
     requests_per_second: float = defaults.REQUESTS_PER_SECOND
     max_concurrent_requests: int = defaults.MAX_CONCURRENT_REQUESTS
     max_concurrent_reads: int = 16
+    max_read_seconds: float = 600.0
     max_held_images: int = 1024
     max_held_bytes: int = 32 * 1024 * 1024
     linger: float = 1.0
+    poll_seconds: float = 1.0
     max_image_bytes: int = defaults.MAX_IMAGE_BYTES
     max_pixels: int = 20_000_000
     max_request_bytes: int = defaults.MAX_REQUEST_BYTES
@@ -51,6 +55,11 @@ class Settings:
     max_retry_seconds: float = 600.0
     max_retry_after: float = 120.0
     backoff: Backoff = field(default_factory=Backoff)
+
+    @property
+    def max_read_bytes(self) -> int:
+        """A larger file is rejected without being read."""
+        return self.max_image_bytes if self.convert is None else defaults.MAX_CONVERTED_BYTES
 
     def __post_init__(self) -> None:
         for name in ("max_concurrent_requests", "max_concurrent_reads", "max_held_images", "max_held_bytes"):

@@ -57,7 +57,7 @@ class Workers:
 
     def __init__(self, name: str, max_threads: int, outcomes: SimpleQueue[Any]) -> None:
         self._name = name
-        self._max_threads = max_threads
+        self.max_threads = max_threads
         self._outcomes = outcomes
         self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._closed = False
@@ -72,11 +72,19 @@ class Workers:
             self.grow()
 
     def grow(self) -> None:
-        """Start another thread, unless all are running."""
-        if len(self._threads) < self._max_threads:
+        """Start another thread, unless all are running, or the system has no more while there is at least one.
+
+        :raises RuntimeError: not even the first thread can start.
+        """
+        if len(self._threads) < self.max_threads:
             thread = threading.Thread(target=self._work, name=f"vision-{self._name}-{len(self) + 1}", daemon=True)
             self._threads.append(thread)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:
+                self._threads.remove(thread)
+                if not self._threads:
+                    raise
 
     def close(self) -> None:
         """Start no further job. Safe to call from any thread and from a signal handler."""

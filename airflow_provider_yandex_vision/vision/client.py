@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import time
@@ -13,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from airflow_provider_yandex_vision.vision import errors, wire
+from airflow_provider_yandex_vision.vision.faults import Level, fault_of
 from airflow_provider_yandex_vision.vision.models import CopySearchResult, PreparedImage, clean, utc_now
 
 if TYPE_CHECKING:
@@ -24,15 +26,6 @@ PATH = "/vision/v1/batchAnalyze"
 MAX_MESSAGE_CHARACTERS = 500
 MAX_RETRY_AFTER = 24 * 60 * 60.0
 """Seconds. Airflow's scheduler cannot represent dates thousands of years ahead."""
-
-ERRORS: dict[int, type[errors.ServiceError]] = {
-    400: errors.InvalidRequestError,
-    413: errors.InvalidRequestError,
-    401: errors.AuthenticationError,
-    403: errors.PermissionDeniedError,
-    408: errors.UnavailableError,
-    429: errors.ThrottledError,
-}
 
 
 class VisionClient:
@@ -67,8 +60,14 @@ class VisionClient:
         self.host = host.rstrip("/")
         self.credentials_kind = credentials.kind
         self._folder_id = folder_id
+        self._hide = credentials.hide
         self._now = now
         self._transport = Transport(credentials, self.host + PATH, (connect_timeout, timeout), connections, clock)
+
+    @property
+    def proxy(self) -> str | None:
+        """Host and port of the proxy that requests go through."""
+        return self._transport.proxy
 
     def batch_analyze(self, images: Sequence[PreparedImage]) -> list[CopySearchResult]:
         """Search for copies of 1 to 8 images in one request.
@@ -83,7 +82,7 @@ class VisionClient:
             reply = self._transport.post(body, {"x-client-request-id": request_id})
             if reply.status != 200:
                 raise self._error(reply)
-            results = wire.decode_reply(reply.payload, images, self._now())
+            results = wire.decode_reply(reply.payload, images, self._now(), self._hide)
             request_id = reply.headers.get("x-request-id") or request_id
             return [replace(result, request_id=request_id) for result in results]
         except errors.ServiceError as error:
@@ -113,9 +112,11 @@ class VisionClient:
         self._transport.close()
 
     def _error(self, reply: Reply) -> errors.ServiceError:
-        code, words = wire.decode_error(reply.payload)
-        message = (words or _plain_text(reply.payload) or "no explanation given")[:MAX_MESSAGE_CHARACTERS]
-        kind = ERRORS.get(reply.status, errors.UnavailableError if reply.status >= 500 else errors.AccessError)
+        code, words = wire.decode_error(reply.payload, self._hide)
+        message = (words or self._hide(_plain_text(reply.payload)) or "no explanation given")[:MAX_MESSAGE_CHARACTERS]
+        kind = fault_of(Level.REQUEST, reply.status, code)
+        if kind is errors.CopySearchOffError:
+            message = f"{errors.COPY_SEARCH_OFF}, or the connection's host is wrong: {message}"
         if 300 <= reply.status < 400:
             message = "redirects are not followed; check the connection's host"
         if reply.status == 400 and "folder id" in message.lower():
@@ -147,5 +148,7 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
 
 def _plain_text(payload: bytes) -> str:
     """The text of a reply that does not come from the service, such as a load balancer's HTML, on one line."""
-    text = re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", payload[:10_000].decode(errors="replace"))
+    start = payload[:10_000].decode(json.detect_encoding(payload), errors="replace")
+    start = re.sub(r"\\u([0-9a-fA-F]{4})", lambda escape: chr(int(escape[1], 16)), start)
+    text = re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", start)
     return clean(" ".join(text.split()))

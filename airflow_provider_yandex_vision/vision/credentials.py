@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from typing import AnyStr, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ServiceError
 
@@ -19,6 +19,9 @@ MAX_SECONDS_OF_USE = 60 * 60.0
 """A token is renewed after this whatever its lifetime, as the vendor advises."""
 SECONDS_BEFORE_EXPIRY = 5 * 60.0
 SECONDS_BETWEEN_ATTEMPTS = 10.0
+
+MIN_UNMISTAKABLE = 20
+"""Characters. No other word contains such a secret by chance."""
 
 NEVER = float("-inf")
 
@@ -53,7 +56,7 @@ class Credentials(Protocol):
         """
         ...
 
-    def hide(self, text: AnyStr) -> AnyStr:
+    def hide(self, text: str) -> str:
         """The text without secrets, in case a reply or an error echoes them."""
         ...
 
@@ -83,7 +86,7 @@ class ApiKey:
     def renew(self, rejected: str) -> None:
         return None
 
-    def hide(self, text: AnyStr) -> AnyStr:
+    def hide(self, text: str) -> str:
         return without(text, self._key)
 
 
@@ -138,7 +141,7 @@ class IamToken:
                 self._renew()
             return self._header
 
-    def hide(self, text: AnyStr) -> AnyStr:
+    def hide(self, text: str) -> str:
         return without(text, *self._tokens)
 
     @property
@@ -167,8 +170,16 @@ def fits_header(secret: str) -> bool:
     return re.fullmatch("[!-~]+", secret) is not None
 
 
-def without(text: AnyStr, *secrets: str) -> AnyStr:
-    """The text with each secret replaced by asterisks."""
+def without(text: str, *secrets: str) -> str:
+    """The text with each secret replaced by asterisks.
+
+    A short one, as in development, is a secret only where it stands alone, so that it does not blot out other words.
+    """
     for secret in secrets:
-        text = text.replace(secret, "***") if isinstance(text, str) else text.replace(secret.encode(), b"***")
+        if secret not in text:
+            continue
+        if len(secret) >= MIN_UNMISTAKABLE:
+            text = text.replace(secret, "***")
+        else:
+            text = re.sub(rf"(?<![\w-]){re.escape(secret)}(?![\w-])", "***", text)
     return text

@@ -11,13 +11,17 @@
     ├── ServiceError                the service failed, or something on the way to it
     │   ├── AccessError             no retry and no other image helps: wrong key, folder or host
     │   │   ├── AuthenticationError       the key is wrong
-    │   │   └── PermissionDeniedError     the key is valid, the role is missing
+    │   │   ├── PermissionDeniedError     the key is valid, the role is missing
+    │   │   └── CopySearchOffError        the service seems to have given up copy search
     │   ├── InvalidRequestError     the request was rejected: an image in it, or its size, is at fault
     │   └── TransientError          a retry may work
     │       ├── ThrottledError            a rate or a quota was exceeded
-    │       ├── UnavailableError          no reply, or the service is down
-    │       └── ProtocolError             the reply breaks the contract
+    │       ├── UnavailableError          no connection, or the service is down
+    │       │   └── LostReplyError              the request was sent and may have been billed, but there is no reply
+    │       └── ProtocolError             the reply breaks the contract; the request may have been billed
+    ├── StorageError                the storage of the images hangs
     ├── DatabaseError               results could not be written or read
+    ├── OutputError                 a report could not be written
     ├── SearchStoppedError          the search was stopped before it was complete
     ├── FailedImagesError           too many images ended ``failed``
     └── CountError                  images and rows do not add up: a bug in this package
@@ -39,6 +43,8 @@ GONE, STILL_GONE = "GONE", "STILL_GONE"
 """Codes of an image that does not exist: since this run, or already in a run before."""
 
 SHOWN_IMAGES = 3
+
+COPY_SEARCH_OFF = "copy search seems to be off"
 
 _FOLD_MARKER = re.compile(r"(::|##\[)(end)?group(?=::|\])")
 """Airflow's log viewer interprets it anywhere in a line."""
@@ -102,6 +108,9 @@ class ServiceError(YandexVisionError):
     :param uris: images in the request.
     """
 
+    may_be_billed = False
+    """Whether the service may have analyzed the images all the same."""
+
     def __init__(
         self,
         message: str,
@@ -135,7 +144,7 @@ class ServiceError(YandexVisionError):
 
 
 class AccessError(ServiceError):
-    """The service does not accept this connection."""
+    """The service does not accept this connection, or redirects it."""
 
 
 class AuthenticationError(AccessError):
@@ -144,6 +153,10 @@ class AuthenticationError(AccessError):
 
 class PermissionDeniedError(AccessError):
     """HTTP 403: the service account lacks the role ``ai.vision.user``."""
+
+
+class CopySearchOffError(AccessError):
+    """HTTP 404, code 12, or no copies at all of images that had some: the service does not search for copies."""
 
 
 class InvalidRequestError(ServiceError):
@@ -159,15 +172,31 @@ class ThrottledError(TransientError):
 
 
 class UnavailableError(TransientError):
-    """No connection, no reply in time, or HTTP 5xx."""
+    """No connection, HTTP 5xx, or another status that is not the service's."""
+
+
+class LostReplyError(UnavailableError):
+    """The request was sent as a whole, and no reply came in time, or not all of it."""
+
+    may_be_billed = True
 
 
 class ProtocolError(TransientError):
     """The reply is not JSON, is truncated, or breaks the contract."""
 
+    may_be_billed = True
+
+
+class StorageError(YandexVisionError):
+    """Too many reads of images do not end."""
+
 
 class DatabaseError(YandexVisionError):
     """Results could not be written or read. What was committed stays, so that another attempt can resume."""
+
+
+class OutputError(YandexVisionError):
+    """A report could not be written."""
 
 
 class SearchStoppedError(YandexVisionError):

@@ -21,15 +21,20 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from urllib3.exceptions import HTTPError
 
+from airflow_provider_yandex_vision.vision.calls import Calls
 from airflow_provider_yandex_vision.vision.credentials import IAM_ENDPOINT, Token, fits_header, without
 from airflow_provider_yandex_vision.vision.errors import (
     AuthenticationError,
     ConfigurationError,
-    ProtocolError,
     ServiceError,
     UnavailableError,
 )
-from airflow_provider_yandex_vision.vision.transport import read_reply, root_cause
+from airflow_provider_yandex_vision.vision.transport import (
+    WatchedAdapter,
+    environment_settings,
+    read_reply,
+    root_cause,
+)
 from airflow_provider_yandex_vision.vision.wire import decode_error
 
 METADATA_PATH = "/computeMetadata/v1/instance/service-accounts/default/token"
@@ -157,25 +162,32 @@ def _ask(
     :param proxies: use those of the environment.
     :param secrets: hidden if the reply or an error echoes them.
     """
-    deadline = time.monotonic() + sum(TIMEOUTS)
+    calls = Calls()
+
+    def hide(text: str) -> str:
+        return without(text, *secrets)
+
     request.headers["Accept-Encoding"] = "identity"
     # Keeps ~/.netrc out.
     request.auth = lambda prepared: prepared
-    try:
-        with requests.Session() as session:
-            session.trust_env = proxies
-            settings = session.merge_environment_settings(request.url, {}, True, None, None)
+    with requests.Session() as session, calls.call(service, sum(TIMEOUTS)) as call:
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, WatchedAdapter(1, calls))
+        session.trust_env = proxies
+        try:
+            settings = environment_settings(session, request.url)
             prepared = session.prepare_request(request)
             with session.send(prepared, timeout=TIMEOUTS, allow_redirects=False, **settings) as reply:
-                status, payload = reply.status_code, without(read_reply(reply, deadline), *secrets)
-        if status == 200:
-            return _object(service, payload)
-        words = decode_error(payload)[1] or "no explanation given"
-        problem: ServiceError = UnavailableError(f"{service} failed: {words}", http_status=status)
-        if 400 <= status < 500 and status not in (408, 429):
-            problem = AuthenticationError(f"{service} refused: {words}; {advice}", http_status=status)
-    except (requests.RequestException, HTTPError, OSError, EOFError, zlib.error) as error:
-        problem = UnavailableError(f"no reply from {service}: {without(root_cause(error), *secrets)}")
+                status, payload = reply.status_code, read_reply(reply)
+            if status == 200:
+                return _object(service, payload)
+            words = decode_error(payload, hide)[1] or "no explanation given"
+            problem: ServiceError = UnavailableError(f"{service} failed: {words}", http_status=status)
+            if status in (400, 401, 403, 404):
+                problem = AuthenticationError(f"{service} refused: {words}; {advice}", http_status=status)
+        except (requests.RequestException, HTTPError, OSError, EOFError, zlib.error) as error:
+            reason = call.over or hide(root_cause(error))
+            problem = UnavailableError(f"no reply from {service}: {reason}")
     # Raised here it has no context, which could quote the reply.
     raise problem
 
@@ -186,11 +198,11 @@ def _object(service: str, payload: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
-        raise ProtocolError(f"the reply of {service} is not a JSON object")
+        raise UnavailableError(f"the reply of {service} is not a JSON object")
     return content
 
 
 def _token(service: str, value: Any, seconds: float) -> Token:
     if not isinstance(value, str) or not fits_header(value) or not 0 < seconds < float("inf"):
-        raise ProtocolError(f"the reply of {service} has no valid token")
+        raise UnavailableError(f"the reply of {service} has no valid token")
     return Token(value, seconds)

@@ -5,11 +5,7 @@ Imported late, as is :mod:`~airflow_provider_yandex_vision.vision.iam`: importin
 
 from __future__ import annotations
 
-import contextlib
 import re
-import socket
-import threading
-import time
 import weakref
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -17,20 +13,27 @@ from dataclasses import dataclass
 from functools import partial
 from tempfile import SpooledTemporaryFile
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
+from requests.utils import select_proxy
 from urllib3.exceptions import HTTPError
 
+from airflow_provider_yandex_vision.vision.calls import Calls, watched
 from airflow_provider_yandex_vision.vision.credentials import Credentials
-from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ProtocolError, UnavailableError
+from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ProtocolError
+from airflow_provider_yandex_vision.vision.faults import Level, fault_of
+from airflow_provider_yandex_vision.vision.loopback import is_loopback
 from airflow_provider_yandex_vision.vision.wire import RequestBody
 
 MAX_REPLY_BYTES = 32 * 1024 * 1024
 MAX_REPLY_BYTES_IN_MEMORY = 1024 * 1024
 PIECE_BYTES = 64 * 1024
 GZIP = 16 + zlib.MAX_WBITS
+MIN_UPLOAD_RATE = 64 * 1024
+"""Bytes per second. A request that takes longer is ended before it is sent as a whole, so it costs nothing."""
 
 NOISE = re.compile(r"^(<[^>]*>|\w+\([^)]*\)): |\[(Errno|SSL)[^]]*] | \(_ssl\.c:\d+\)|(?<=//)[^/]*@")
 """What says nothing to people in the libraries' errors: addresses of objects, numbers. And a proxy's password."""
@@ -38,7 +41,7 @@ NOISE = re.compile(r"^(<[^>]*>|\w+\([^)]*\)): |\[(Errno|SSL)[^]]*] | \(_ssl\.c:\
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A complete reply, with the credentials removed."""
+    """A complete reply. Its payload may still echo the credentials: they are found when it is decoded."""
 
     status: int
     headers: Mapping[str, str]
@@ -48,7 +51,7 @@ class Reply:
 class Transport:
     """Posts to one URL over kept-alive connections. Safe to share between threads.
 
-    :param timeouts: seconds to wait for a connection, and then for the whole reply.
+    :param timeouts: seconds to wait for a connection, and for the whole reply once the request was sent.
     :param connections: open at once; further requests wait for one.
     :raises ConfigurationError: the URL is invalid.
     """
@@ -63,8 +66,8 @@ class Transport:
     ) -> None:
         self._credentials = credentials
         self._timeouts = timeouts
-        self._clock = clock
-        self._adapter = AbortableAdapter(connections)
+        self._calls = Calls(clock)
+        self._adapter = WatchedAdapter(connections, self._calls)
         self._session = requests.Session()
         self._session.mount("https://", self._adapter)
         self._session.mount("http://", self._adapter)
@@ -76,13 +79,19 @@ class Transport:
             self._request = self._session.prepare_request(request)
         except requests.RequestException as error:
             raise ConfigurationError(f"cannot send requests to {url}: {error}") from None
-        self._settings = self._session.merge_environment_settings(url, {}, stream=True, verify=None, cert=None)
+        self._settings = environment_settings(self._session, str(self._request.url))
+
+    @property
+    def proxy(self) -> str | None:
+        """Host and port of the proxy that requests go through, without its password."""
+        proxy = select_proxy(str(self._request.url), self._settings["proxies"])
+        return proxy.rpartition("//")[2].rpartition("@")[2].rstrip("/") if proxy else None
 
     def post(self, body: RequestBody, headers: dict[str, str]) -> Reply:
         """Send a request, and once more if the service rejects a token that can be renewed.
 
         :raises ServiceError: there is no valid token.
-        :raises UnavailableError: there was no reply, or it was incomplete.
+        :raises UnavailableError: there was no reply, or it was incomplete. LostReplyError: although all was sent.
         :raises ProtocolError: the reply is too large, or packed in another way than asked for.
         """
         authorization = self._credentials.authorization()
@@ -92,46 +101,75 @@ class Transport:
         return reply
 
     def _send(self, body: RequestBody, headers: dict[str, str]) -> Reply:
-        deadline = self._clock() + sum(self._timeouts)
         request: Any = self._request.copy()
-        request.body = body
         request.headers.update(headers, **{"Content-Length": str(len(body))})
         hide = self._credentials.hide
-        try:
-            with self._session.send(request, timeout=self._timeouts, allow_redirects=False, **self._settings) as reply:
-                payload = hide(read_reply(reply, deadline, self._clock))
-                reply_headers = CaseInsensitiveDict((name, hide(value)) for name, value in reply.headers.items())
-                return Reply(reply.status_code, reply_headers, payload)
-        except (requests.RequestException, HTTPError, OSError, EOFError, zlib.error) as error:
-            reason = hide(root_cause(error))
+        with self._calls.call(str(request.url), sum(self._timeouts) + len(body) / MIN_UPLOAD_RATE) as call:
+            waits_for = f"the reply of {request.url}, request id {headers.get('x-client-request-id')}"
+            request.body = Outgoing(body, partial(self._calls.was_sent, call, waits_for, self._timeouts[1]))
+            try:
+                with self._session.send(
+                    request, timeout=self._timeouts, allow_redirects=False, **self._settings
+                ) as reply:
+                    if reply.status_code < 200:
+                        # Not the reply: that may follow, and must not become the next request's.
+                        reply.raw.close()
+                    payload = read_reply(reply)
+                    reply_headers = CaseInsensitiveDict((name, hide(value)) for name, value in reply.headers.items())
+                    if not call.over:
+                        return Reply(reply.status_code, reply_headers, payload)
+                    reason = call.over
+            except (requests.RequestException, HTTPError, OSError, EOFError, zlib.error) as error:
+                reason = call.over or hide(root_cause(error))
         # Raised here it has no context: the library's own errors quote the reply, which may contain the key.
-        raise UnavailableError(f"no reply from {self._request.url}: {reason}")
+        fault = fault_of(Level.REQUEST if call.was_sent else Level.CONNECTION)
+        raise fault(f"no reply from {self._request.url}: {reason}")
 
     def abort(self) -> None:
         """End the requests in flight; each raises :class:`UnavailableError` in its own thread."""
-        self._adapter.abort()
+        self._calls.abort()
 
     def close(self) -> None:
         self._session.close()
 
 
-def read_reply(reply: requests.Response, deadline: float, clock: Callable[[], float] = time.monotonic) -> bytes:
-    """The body, bounded in bytes (even if it is compressed) and in time (even if it drips).
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A body that tells when it was sent as a whole. Before that, nobody can have billed it."""
+
+    body: RequestBody
+    was_sent: Callable[[], None]
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self.body
+        self.was_sent()
+
+
+def environment_settings(session: requests.Session, url: str) -> dict[str, Any]:
+    """Certificates and proxies that the environment names, but no proxy on the way to this machine itself."""
+    settings = session.merge_environment_settings(url, {}, stream=True, verify=None, cert=None)
+    if is_loopback(urlsplit(url).hostname or ""):
+        settings["proxies"] = {}
+    return dict(settings)
+
+
+def read_reply(reply: requests.Response) -> bytes:
+    """The body, bounded in bytes, whether it is compressed or not.
 
     :raises ProtocolError: it is too large, or packed in another way than asked for.
     """
     # Huge replies go to disk: once freed, their memory would stay with the allocator, for every thread.
     with SpooledTemporaryFile(MAX_REPLY_BYTES_IN_MEMORY) as payload:
         unpack = Unpacker(reply.headers.get("Content-Encoding", "identity"))
+        received = 0
         # Not iter_content: it waits for a whole chunk, so for ever if the reply drips.
         while chunk := reply.raw.read1(PIECE_BYTES, decode_content=False):
+            received += len(chunk)
             for piece in unpack(chunk):
                 payload.write(piece)
-                if payload.tell() > MAX_REPLY_BYTES:
+                if max(received, payload.tell()) > MAX_REPLY_BYTES:
                     reason = f"the reply is larger than {MAX_REPLY_BYTES:,} bytes"
                     raise ProtocolError(reason, http_status=reply.status_code)
-            if clock() > deadline:
-                raise TimeoutError("the reply did not end in time")
         unpack.finish()
         payload.seek(0)
         return payload.read()
@@ -168,19 +206,18 @@ class Unpacker:
             raise EOFError("the compressed reply is truncated")
 
 
-class AbortableAdapter(HTTPAdapter):
-    """Tracks its connections, so that :meth:`abort` can end whatever waits on them."""
+class WatchedAdapter(HTTPAdapter):
+    """Its connections belong to the call of the thread that uses them."""
 
-    def __init__(self, connections: int) -> None:
+    def __init__(self, connections: int, calls: Calls) -> None:
         self._pools: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._connections: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._lock = threading.Lock()
+        self._calls = calls
         super().__init__(pool_connections=1, pool_maxsize=connections, pool_block=True)
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        if not isinstance(pool.ConnectionCls, partial):
-            pool.ConnectionCls = partial(self._connect, pool.ConnectionCls)
+        if pool not in self._pools:
+            pool.ConnectionCls = watched(pool.ConnectionCls, self._calls)
             self._pools.add(pool)
         return pool
 
@@ -189,23 +226,6 @@ class AbortableAdapter(HTTPAdapter):
         for pool in list(self._pools):
             pool.close()
         super().close()
-
-    def abort(self) -> None:
-        """End every request in flight: each raises a connection error in its own thread."""
-        with self._lock:
-            connections = list(self._connections)
-        for connection in connections:
-            sock = getattr(connection, "sock", None)
-            if isinstance(sock, socket.socket):
-                with contextlib.suppress(OSError):
-                    # Not sock.shutdown: on an SSL socket it removes TLS while another thread reads.
-                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
-
-    def _connect(self, connection_class: Any, **kwargs: Any) -> Any:
-        connection = connection_class(**kwargs)
-        with self._lock:
-            self._connections.add(connection)
-        return connection
 
 
 def root_cause(error: BaseException) -> str:

@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
 
 import pybase64
 
-from airflow_provider_yandex_vision.vision.errors import GRPC_CODES, ProtocolError
+from airflow_provider_yandex_vision.vision.errors import (
+    COPY_SEARCH_OFF,
+    GRPC_CODES,
+    CopySearchOffError,
+    InvalidRequestError,
+    ProtocolError,
+)
+from airflow_provider_yandex_vision.vision.faults import BROKEN, Level, fault_of
 from airflow_provider_yandex_vision.vision.models import (
     CopyMatch,
     CopySearchResult,
@@ -29,14 +37,12 @@ MAX_IMAGES_PER_REQUEST = 8
 ENVELOPE_BYTES = 200
 """Upper bound for the JSON around the images: ``{"folderId":…,"analyzeSpecs":[…]}``."""
 
-BROKEN = "PROTOCOL"
-"""Error code of an image whose part of the reply breaks the contract."""
-
 PIECE_BYTES = 512 * 1024
 INT64_MAX = 2**63 - 1
 
 MATCH_TEXTS = {"image_url": "imageUrl", "page_url": "pageUrl", "title": "title", "description": "description"}
 KINDS = {dict: "an object", list: "a list", str: "text", int: "a whole number"}
+Hide: TypeAlias = Callable[[str], str]
 T = TypeVar("T", dict[str, Any], list[Any], str, int)
 
 
@@ -67,18 +73,21 @@ class RequestBody:
         return sum(map(len, self._parts))
 
 
-def decode_reply(payload: bytes, images: Sequence[PreparedImage], searched_at: datetime) -> list[CopySearchResult]:
+def decode_reply(
+    payload: bytes, images: Sequence[PreparedImage], searched_at: datetime, hide: Hide = str
+) -> list[CopySearchResult]:
     """Read a ``BatchAnalyzeResponse``.
 
     Nothing in a reply names an image: position is the only link. So a reply whose length differs from the request's
     is useless for all images.
 
     :param images: those of the request, in order.
+    :param hide: removes secrets from decoded text.
     :return: one result per image; an image whose part is invalid is ``failed`` with code ``PROTOCOL``.
     :raises ProtocolError: not JSON, wrong length, or nothing in it is valid.
     """
     try:
-        reply = json.loads(payload, object_pairs_hook=_unambiguous)
+        reply = json.loads(payload, object_pairs_hook=partial(_unambiguous, hide))
     except (ValueError, RecursionError):
         raise ProtocolError("the reply is not JSON") from None
     replies = _field(_checked(reply, dict, "reply"), "results", list)
@@ -90,13 +99,13 @@ def decode_reply(payload: bytes, images: Sequence[PreparedImage], searched_at: d
     return results
 
 
-def decode_error(payload: bytes) -> tuple[str | None, str | None]:
+def decode_error(payload: bytes, hide: Hide = str) -> tuple[str | None, str | None]:
     """Code name and message of an error body, in any of the shapes seen at the vendor's hosts.
 
     :return: ``(None, None)`` if the body cannot be parsed.
     """
     try:
-        body = json.loads(payload)
+        body = json.loads(payload, object_pairs_hook=partial(_without_secrets, hide))
     except (ValueError, RecursionError):
         body = None
     if isinstance(body, dict) and isinstance(body.get("error"), dict):
@@ -125,7 +134,11 @@ def _decode_answer(file: dict[str, Any]) -> tuple[Status, dict[str, Any]]:
         code, message = _field(error, "code", int), _field(error, "message", str)
         if code or message:
             name = GRPC_CODES.get(code or 2, str(code))
-            return "rejected" if code == 3 else "failed", {"error_code": name, "error_message": clean(message)}
+            fault = fault_of(Level.IMAGE, 200, name)
+            if fault is CopySearchOffError:
+                message = f"{COPY_SEARCH_OFF}: {message}"
+            status: Status = "rejected" if fault is InvalidRequestError else "failed"
+            return status, {"error_code": name, "error_message": clean(message)}
     for feature in features:
         if feature.get("imageCopySearch") is not None:
             annotation = _field(feature, "imageCopySearch", dict)
@@ -155,9 +168,14 @@ def _decode_matches(annotation: dict[str, Any]) -> tuple[CopyMatch, ...]:
     return tuple(matches)
 
 
-def _unambiguous(members: list[tuple[str, Any]]) -> dict[str, Any] | list[tuple[str, Any]]:
+def _without_secrets(hide: Hide, members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object. Its texts are decoded: neither escapes nor another encoding keep a secret from being found."""
+    return {name: hide(value) if isinstance(value, str) else value for name, value in members}
+
+
+def _unambiguous(hide: Hide, members: list[tuple[str, Any]]) -> dict[str, Any] | list[tuple[str, Any]]:
     """An object, or a list of its members if a key occurs twice: protobuf rejects that too."""
-    unique = dict(members)
+    unique = _without_secrets(hide, members)
     return unique if len(unique) == len(members) else members
 
 

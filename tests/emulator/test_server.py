@@ -99,15 +99,65 @@ def test_other_methods_are_404(connection: http.client.HTTPConnection, method: s
     assert json.loads(response.read())["code"] == 5
 
 
-def test_disconnecting_clients_do_no_harm(
-    connection: http.client.HTTPConnection, capfd: pytest.CaptureFixture[str]
-) -> None:
-    for start in (b"", b"POST " + PATH.encode(), b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nx"):
+def test_disconnecting_clients_do_no_harm(connection: http.client.HTTPConnection) -> None:
+    for start in (b"", b"POST " + PATH.encode(), f"POST / HTTP/1.1\r\n{RIGHT}Content-Length: 9\r\n\r\nx".encode()):
         with socket.create_connection((connection.host, connection.port)) as client:
             client.sendall(start)
     assert ask(connection, b"{}")[0] == 400
     connection.request("GET", "/statistics")
-    assert json.loads(connection.getresponse().read())["requests"] == {"400": 1}
+    assert json.loads(connection.getresponse().read())["requests"]["400"] == 1
+
+
+def send(connection: http.client.HTTPConnection, head: str, body: bytes = b"") -> tuple[int, Any]:
+    """Status and code of the reply to a request as it is; the code of the connection's end is 0."""
+    with socket.create_connection((connection.host, connection.port), timeout=10) as client:
+        client.sendall(f"POST {PATH} HTTP/1.1\r\n{head}\r\n\r\n".encode() + body)
+        response = http.client.HTTPResponse(client)
+        response.begin()
+        return response.status, json.loads(response.read())["code"]
+
+
+RIGHT, WRONG = "Authorization: Api-Key key\r\n", "Authorization: Api-Key wrong\r\n"
+
+
+@pytest.mark.parametrize(
+    "length", ["Content-Length: 80000000", "Transfer-Encoding: chunked", "Content-Length: 1\r\nExpect: 100-continue"]
+)
+def test_key_is_checked_before_the_body_comes(connection: http.client.HTTPConnection, length: str) -> None:
+    assert send(connection, WRONG + length) == (401, 16)
+
+
+def test_length_is_checked_before_the_body_comes(connection: http.client.HTTPConnection) -> None:
+    assert send(connection, f"{RIGHT}Content-Length: {10**12}") == (413, 3)
+    assert send(connection, f"{RIGHT}Transfer-Encoding: chunked", b"fffffffffff\r\n") == (413, 3)
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        ("Content-Length: x", b""),
+        ("Content-Length: -1", b""),
+        ("Content-Length: " + "9" * 5000, b""),
+        ("Transfer-Encoding: chunked", b"x\r\n"),
+        ("Transfer-Encoding: chunked", b"-5\r\n"),
+        ("Transfer-Encoding: chunked", b"1" * 70_000),
+    ],
+)
+def test_body_of_no_length_is_refused(connection: http.client.HTTPConnection, head: str, body: bytes) -> None:
+    assert send(connection, RIGHT + head, body) == (400, 3)
+
+
+@pytest.mark.parametrize("target", ["http://[", "//[::1", "/?[", "*"])
+def test_odd_targets_are_404(connection: http.client.HTTPConnection, target: str) -> None:
+    connection.putrequest("POST", target, skip_host=True)
+    connection.endheaders()
+    assert connection.getresponse().status == 404
+
+
+@pytest.fixture(autouse=True)
+def no_traceback(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """Nothing that a client does is worth a line."""
+    yield
     assert capfd.readouterr() == ("", "")
 
 

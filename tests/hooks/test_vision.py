@@ -131,6 +131,17 @@ class TestConnection:
         assert requests_mock.call_count == 4
         assert "".join(capfd.readouterr()).count(IN_CLEAR) == 1
 
+    @pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY"])
+    def test_that_a_proxy_sees_is_said_with_its_name(
+        self, variable: str, connect: Connect, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv(variable, "http://user:swordfish@squid.test:3128/")
+        connect(host="http://vision.test")
+        YandexVisionHook(CONN_ID).get_conn()
+        shown = "".join(capfd.readouterr())
+        assert f"{IN_CLEAR}, and the proxy squid.test:3128 sees them" in shown
+        assert "swordfish" not in shown
+
     def test_verification_cannot_be_disabled(self, connect: Connect, tmp_path: Path) -> None:
         heads: list[str] = []
         off = dict.fromkeys(("verify", "ssl_verify", "verify_ssl", "check_certificate"), False)
@@ -283,7 +294,7 @@ class TestTestConnection:
             (401, f'{{"code": 16, "message": "Unknown api key {API_KEY}"}}', False, "The API key is wrong"),
             (403, '{"code": 7, "message": "no"}', False, "Permission denied: the service account needs the role"),
             (503, "", False, "The host is unreachable or unavailable"),
-            (404, "<html>No such page</html>", False, f"{STRANGE}: No such page"),
+            (404, "<html>No such page</html>", False, f"{STRANGE}: copy search seems to be off, or the conn"),
             (200, "<html>Welcome</html>", False, STRANGE),
             (400, "<html>Plain HTTP sent to HTTPS port</html>", False, STRANGE),
             (302, "", False, f"{STRANGE}: redirects are not followed"),

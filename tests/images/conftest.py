@@ -7,6 +7,7 @@ from typing import Any
 
 import boto3
 import pytest
+from fsspec.asyn import sync_wrapper
 from moto.backends import get_backend
 from moto.server import ThreadedMotoServer
 
@@ -80,3 +81,16 @@ def delete_all() -> None:
 
 def prepare(image: Image, **settings: Any) -> PreparedImage:
     return prepare_image(image, FakeService(), Settings(**settings))
+
+
+def deny(fs: Any, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the server answer 403 for one key."""
+    call = fs._call_s3
+
+    async def deny_one(method: str, *args: Any, **arguments: Any) -> Any:
+        if arguments.get("Key") == key:
+            raise PermissionError("Forbidden")
+        return await call(method, *args, **arguments)
+
+    monkeypatch.setattr(fs, "_call_s3", deny_one)
+    monkeypatch.setattr(fs, "call_s3", sync_wrapper(deny_one, obj=fs))

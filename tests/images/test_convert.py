@@ -2,16 +2,21 @@ from __future__ import annotations
 
 import hashlib
 import io
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from PIL import Image
 
 from airflow_provider_yandex_vision.images import convert
-from airflow_provider_yandex_vision.images.convert import require_pillow, to_accepted
+from airflow_provider_yandex_vision.images.convert import PixelBudget, decoding, require_pillow, to_accepted
 from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.vision import Image as VisionImage
-from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ImageRejectedError
+from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ImageRejectedError, ImageUnreadableError
 from tests.images.conftest import prepare
 
 RED = (200, 30, 40)
@@ -147,3 +152,88 @@ def test_missing_pillow_is_an_error_that_names_the_extra(monkeypatch: pytest.Mon
     monkeypatch.setattr(convert, "find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match=r"airflow-provider-yandex-vision\[pillow\]"):
         require_pillow()
+
+
+class Decoding:
+    """Counts what is decoded at once, and gives the others a moment to join."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.most = self._now = 0
+        self._lock = threading.Lock()
+        monkeypatch.setattr(convert, "_flatten", self.flatten)
+
+    def flatten(self, image: Image.Image) -> Image.Image:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        time.sleep(0.05)
+        with self._lock:
+            self._now -= 1
+        return Image.new("RGB", (4, 3))
+
+
+@pytest.mark.parametrize(("width", "at_once"), [(10_000, 1), (4_000, 4)])
+def test_memory_of_decoded_pixels_is_bounded(width: int, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = Decoding(monkeypatch)
+    tiff = encoded(Image.new("1", (width, 2_500)), "TIFF", compression="group4")
+    with ThreadPoolExecutor(8) as workers:
+        assert len(list(workers.map(lambda _: to_accepted(tiff, Settings()), range(8)))) == 8
+    assert 1 <= seen.most <= at_once
+
+
+def test_image_over_the_budget_is_decoded_alone() -> None:
+    budget, done = PixelBudget(10), threading.Event()
+
+    def decode_small() -> None:
+        with budget.reserved(1):
+            done.set()
+
+    with ThreadPoolExecutor(1) as other:
+        with budget.reserved(100):
+            other.submit(decode_small)
+            assert not done.wait(0.05)
+        assert done.wait(5)
+
+
+def test_missing_memory_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(image: Image.Image) -> Image.Image:
+        raise MemoryError
+
+    monkeypatch.setattr(convert, "_flatten", fail)
+    webp = encoded(Image.new("RGB", (40, 30), RED), "WEBP")
+    with pytest.raises(ImageUnreadableError, match="not enough memory"):
+        prepare(VisionImage("memory://a", lambda: webp), convert=to_accepted)
+    assert decoding.pixels == 0
+
+
+@pytest.mark.integration
+def test_decoded_images_leave_little_memory_with_their_threads() -> None:
+    program = """
+import io, threading
+from PIL import Image
+from airflow_provider_yandex_vision.images.convert import to_accepted
+from airflow_provider_yandex_vision.search.settings import Settings
+
+file, end = io.BytesIO(), threading.Event()
+Image.new("1", (5000, 5000)).save(file, "TIFF", compression="group4")
+
+def resident():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * 4096
+
+def work(done):
+    to_accepted(file.getvalue(), Settings())
+    done.set()
+    end.wait()
+
+before = 0
+for number in range(5):
+    done = threading.Event()
+    threading.Thread(target=work, args=[done], daemon=True).start()
+    done.wait()
+    before = before or resident()
+print(resident() - before)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=120)
+    decoded_four_times = 4 * 25_000_000 * 8
+    assert int(ended.stdout) < decoded_four_times / 2

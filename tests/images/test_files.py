@@ -9,12 +9,19 @@ from typing import Any
 
 import fsspec
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
-from airflow_provider_yandex_vision.images.files import File, files_below, files_matching, read_file
+from airflow_provider_yandex_vision.images.files import File, files_below, files_matching
 from airflow_provider_yandex_vision.images.urls import list_images
-from airflow_provider_yandex_vision.vision import Content
-from airflow_provider_yandex_vision.vision.errors import ImageUnreadableError
+from airflow_provider_yandex_vision.vision.errors import ConfigurationError
 from tests.images.conftest import BUCKET, ROOT, delete_all, filesystem, put, put_many
+
+
+def make_files(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
 
 KEYS = ["a.jpg", "b.png", "year/a.jpg", "year/1/b.jpg", "year/1/deep/c.jpg", "year/2/b.JPG", "yearly/b.jpg", "year/1/"]
 
@@ -25,26 +32,92 @@ def fs(s3: Any) -> Any:
     return filesystem()
 
 
-@pytest.mark.parametrize(
-    "pattern",
-    [
-        "*.jpg",
-        "year/*",
-        "year/*/b.jpg",
-        "year*/b.jpg",
-        "**/b.jpg",
-        "year/**",
-        "year/**/c.jpg",
-        "*a*",
-        "x*",
-    ],
-)
+PATTERNS = [
+    "*.jpg",
+    "year/*",
+    "year/*/b.jpg",
+    "year*/b.jpg",
+    "**/b.jpg",
+    "year/**",
+    "year/**/c.jpg",
+    "*/1/**/*.jpg",
+    "*a*",
+    "x*",
+]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
 def test_globs_match_on_s3_what_fsspec_matches(fs: Any, pattern: str) -> None:
     path = f"{BUCKET}/{pattern}"
     expected = [name for name, info in fs.glob(path, detail=True).items() if info["type"] == "file"]
     assert [file.name for file in files_matching(fs, path)] == sorted(
         name for name in expected if not name.endswith("/")
     )
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_globs_match_in_folders_what_fsspec_matches(tmp_path: Path, pattern: str) -> None:
+    fs = fsspec.filesystem("file")
+    make_files(tmp_path, *(key for key in KEYS if not key.endswith("/")))
+    found = fs.glob(f"{tmp_path}/{pattern}", detail=True)
+    expected = [name for name, info in found.items() if info["type"] == "file"]
+    assert [file.name for file in files_matching(fs, f"{tmp_path}/{pattern}")] == sorted(expected)
+
+
+class TestFolders:
+    fs = fsspec.filesystem("file")
+
+    def names(self, folder: Path) -> list[str]:
+        return [os.path.relpath(file.name, folder) for file in files_below(self.fs, str(folder))]
+
+    @pytest.fixture
+    def closed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """A folder with another in it that may not be read."""
+        return self.folder(tmp_path, PermissionError("Permission denied: 'closed'"), monkeypatch)
+
+    def folder(self, path: Path, error: OSError, monkeypatch: pytest.MonkeyPatch) -> Path:
+        make_files(path, "a.jpg", "closed/b.jpg", "open/c.jpg")
+        ls = LocalFileSystem.ls
+
+        def fail(fs: Any, path: str, **options: Any) -> Any:
+            if path.endswith("/closed"):
+                raise error
+            return ls(fs, path, **options)
+
+        monkeypatch.setattr(LocalFileSystem, "ls", fail)
+        return path
+
+    @pytest.mark.parametrize("rest", ["/", "", "/**", "/**/c.jpg", "/*/*.jpg"])
+    def test_that_may_not_be_read_fail_the_listing(self, closed: Path, rest: str) -> None:
+        with pytest.raises(ConfigurationError, match=r"permission denied to list .*closed"):
+            list_images(f"file://{closed}{rest}")
+
+    @pytest.mark.parametrize(
+        ("rest", "name"), [("/*.jpg", "a.jpg"), ("/o*/*", "open/c.jpg"), ("/open/**", "open/c.jpg")]
+    )
+    def test_that_no_pattern_asks_for_need_not_be_readable(self, closed: Path, rest: str, name: str) -> None:
+        assert [image.uri for image in list_images(f"file://{closed}{rest}")] == [f"file://{closed}/{name}"]
+
+    def test_are_listed_in_the_order_of_their_paths(self, tmp_path: Path) -> None:
+        make_files(tmp_path, "b/1", "b-1", "b.1", "b/2/3", "a", "b0")
+        assert self.names(tmp_path) == ["a", "b-1", "b.1", "b/1", "b/2/3", "b0"]
+
+    def test_links_to_files_count_but_links_to_folders_are_not_followed(self, tmp_path: Path) -> None:
+        make_files(tmp_path, "real/a.jpg")
+        (tmp_path / "link.jpg").symlink_to(tmp_path / "real/a.jpg")
+        (tmp_path / "nowhere.jpg").symlink_to(tmp_path / "missing")
+        (tmp_path / "real/circle").symlink_to(tmp_path)
+        assert self.names(tmp_path) == ["link.jpg", "real/a.jpg"]
+        assert self.names(tmp_path / "real/circle") == ["link.jpg", "real/a.jpg"]
+
+    def test_what_is_neither_file_nor_folder_is_passed_over(self, tmp_path: Path) -> None:
+        make_files(tmp_path, "a.jpg")
+        os.mkfifo(tmp_path / "pipe.jpg")
+        assert self.names(tmp_path) == ["a.jpg"]
+
+    def test_that_vanish_meanwhile_are_passed_over(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        folder = self.folder(tmp_path, FileNotFoundError("gone"), monkeypatch)
+        assert self.names(folder) == ["a.jpg", "open/c.jpg"]
 
 
 ODD = ["what?/a.jpg", "whatx/a.jpg", "[2024] a/a.jpg", "2/a.jpg"]
@@ -62,7 +135,7 @@ def test_only_stars_are_wildcards(s3: Any, tmp_path: Path, store: str, pattern: 
     assert image.uri.endswith(f"/{name}")
 
 
-@pytest.mark.parametrize("directory", ["", "/year", "/year/1", "/a.jpg"])
+@pytest.mark.parametrize("directory", ["", "/year", "/year/1"])
 def test_directories_hold_on_s3_what_fsspec_finds(fs: Any, directory: str) -> None:
     found = [name for name in fs.find(f"{BUCKET}{directory}") if not name.endswith("/")]
     assert [file.name for file in files_below(fs, f"{BUCKET}{directory}")] == sorted(found)
@@ -121,69 +194,6 @@ def test_whole_listing_is_dropped_before_the_first_file() -> None:
     assert next(files).name == "a"
     assert (store.listing, store.cached) == ({}, False)
     assert next(files).name == "b"
-
-
-class ChangingStore:
-    """A remote store whose one file is replaced before every read, until there are no more versions."""
-
-    protocol = ("memory",)
-
-    def __init__(self, *versions: bytes, has_sizes: bool = True) -> None:
-        self.reads = 0
-        self._versions = list(versions)
-        self._has_sizes = has_sizes
-        self._cached: dict[str, Any] | None = None
-
-    def info(self, name: str) -> dict[str, Any]:
-        if self._cached is None:
-            size = len(self._versions[0])
-            self._cached = {"name": name, "size": size if self._has_sizes else None, "etag": f"v{size}"}
-        return self._cached
-
-    def cat_file(self, name: str) -> bytes:
-        self.reads += 1
-        if len(self._versions) > 1:
-            del self._versions[0]
-        return self._versions[0]
-
-    def invalidate_cache(self, path: str) -> None:
-        self._cached = None
-
-
-def read(store: ChangingStore) -> bytes:
-    return read_file(store, File.of("a", store.info("a")))
-
-
-def test_unchanged_file_is_read_once() -> None:
-    store = ChangingStore(b"1")
-    assert read(store) == b"1"
-    assert store.reads == 1
-
-
-def test_changed_file_is_read_again_with_its_new_etag() -> None:
-    content = read(ChangingStore(b"1", b"22"))
-    assert isinstance(content, Content)
-    assert (content, content.etag) == (b"22", "v2")
-
-
-def test_rewritten_local_file_of_the_same_size_is_noticed(tmp_path: Path) -> None:
-    path, fs = tmp_path / "a", fsspec.filesystem("file")
-    path.write_bytes(b"old")
-    listed = File.of(str(path), fs.info(path))
-    path.write_bytes(b"new")
-    os.utime(path, (1, 1))
-    content = read_file(fs, listed)
-    assert isinstance(content, Content)
-    assert (content, content.etag) == (b"new", "3-1.0")
-
-
-def test_file_that_keeps_changing_is_unreadable() -> None:
-    with pytest.raises(ImageUnreadableError, match="keeps changing"):
-        read(ChangingStore(*(b"x" * size for size in range(1, 20))))
-
-
-def test_store_that_lists_no_sizes_is_read_as_it_is() -> None:
-    assert read(ChangingStore(b"1", has_sizes=False)) == b"1"
 
 
 def test_etag_falls_back_to_size_and_time_of_change(tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_yandex_vision.compat import BaseHook
-from airflow_provider_yandex_vision.images.files import File
+from airflow_provider_yandex_vision.images.ignored import Ignored
+from airflow_provider_yandex_vision.images.location import Location
 from airflow_provider_yandex_vision.images.urls import list_images
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ImageUnreadableError
-from tests.images.conftest import BUCKET, ROOT, filesystem, prepare, put
+from tests.images.conftest import BUCKET, ROOT, deny, filesystem, prepare, put
 from tests.support.pictures import png
 
 KEYS = ["l/a.jpg", "l/b#c?.jpg", "l/notes.txt"]
@@ -78,6 +79,24 @@ class TestKeys:
         with pytest.raises(ConfigurationError, match="is not a URL"):
             list_images("l/a.jpg", "odd")
 
+    def test_keys_that_mark_directories_are_ignored(self, s3: Any) -> None:
+        put(s3, "l/", "l/a.jpg", "l/b.jpg", "empty/")
+        ignored = Ignored()
+        images = list_images({ROOT: ["l/", "l/a.jpg", "empty/"]}, ignored=ignored)
+        assert [image.uri for image in images] == [f"s3://{BUCKET}/l/a.jpg"]
+        assert ignored.count == 2
+
+    @pytest.mark.parametrize("odd", [[], ["l/b.jpg"]])
+    def test_key_is_never_a_directory(self, s3: Any, odd: list[str]) -> None:
+        put(s3, "l/a.jpg", "l/b.jpg")
+        if not odd:
+            with pytest.raises(ConfigurationError, match="no images at"):
+                list_images({ROOT: ["l"]})
+            return
+        missing, _ = list_images({ROOT: ["l", *odd]})
+        with pytest.raises(ImageUnreadableError, match="does not exist"):
+            prepare(missing)
+
     def test_mapping_of_something_else_is_an_error(self) -> None:
         with pytest.raises(ConfigurationError, match=r"images maps URLs .* not 'bucket'"):
             list_images({"bucket": "pictures", "keys": ["l/a.jpg"]})
@@ -116,26 +135,18 @@ class TestLongLists:
         urls = [f"file://{tmp_path}/{number * 7 % 600}.jpg" for number in range(600)]
         assert [image.uri for image in list_images(urls)] == urls
 
-    def test_failed_lookup_costs_only_its_image(self, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        put(s3, "l/a.jpg")
-        backend = type(filesystem())
-        info = backend.info
-
-        def fail(fs: Any, path: str) -> Any:
-            if path.endswith("b.jpg"):
-                raise PermissionError("Forbidden")
-            return info(fs, path)
-
-        monkeypatch.setattr(backend, "info", fail)
-        present, missing = list_images([f"{ROOT}/l/a.jpg", f"{ROOT}/l/b.jpg"])
+    def test_denied_lookup_costs_only_its_image(self, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        put(s3, "l/a.jpg", "l/b.jpg")
+        deny(filesystem(), "l/b.jpg", monkeypatch)
+        present, denied = list_images([f"{ROOT}/l/a.jpg", f"{ROOT}/l/b.jpg"])
         assert prepare(present).etag
-        with pytest.raises(ImageUnreadableError):
-            prepare(missing)
+        with pytest.raises(ImageUnreadableError, match="PermissionError: Forbidden"):
+            prepare(denied)
 
     def test_unforeseen_error_of_a_lookup_ends_the_stream(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(File, "of", None)
+        monkeypatch.setattr(Location, "look_up", None)
         with pytest.raises(TypeError):
             list(list_images([f"file://{tmp_path}/a.jpg", f"file://{tmp_path}/b.jpg"]))
 

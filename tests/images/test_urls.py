@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_yandex_vision.images import storage
 from airflow_provider_yandex_vision.images.urls import list_images
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ImageUnreadableError
-from tests.images.conftest import BUCKET, ROOT, delete_all, filesystem, prepare, put, put_many
+from tests.images.conftest import BUCKET, ROOT, delete_all, deny, filesystem, prepare, put, put_many
 from tests.support.hostile import FORGERY, forges, texts_of
 from tests.support.pictures import png
 
@@ -150,13 +150,17 @@ def test_missing_bucket_is_an_error_that_names_it(s3: Any) -> None:
         list_images("s3://storage@no-such-bucket/pictures/")
 
 
-def test_denied_listing_is_a_configuration_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise PermissionError("Access Denied")
+def test_denied_object_is_a_configuration_error(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(s3, "a.jpg")
+    deny(filesystem(), "a.jpg", monkeypatch)
+    with pytest.raises(ConfigurationError, match=f"permission denied to read {ROOT}/a.jpg: Forbidden"):
+        list_images(f"{ROOT}/a.jpg")
 
-    monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.find", refuse)
-    with pytest.raises(ConfigurationError, match=f"permission denied to list file://{tmp_path}/: Access Denied"):
-        list_images(f"file://{tmp_path}/")
+
+def test_directory_may_be_listed_though_its_name_may_not_be_looked_up(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(s3, "d/a.jpg")
+    deny(filesystem(), "d", monkeypatch)
+    assert keys(f"{ROOT}/d") == ["d/a.jpg"]
 
 
 @pytest.mark.usefixtures("s3")

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Callable
 from functools import cache
@@ -26,6 +27,7 @@ from airflow_provider_yandex_vision.get_provider_info import get_provider_info
 from tests.integration.conftest import EXAMPLES, ROOT
 from tests.integration.test_examples import connections
 from tests.support import run_dags
+from tests.support.mail import Mailbox, post_office
 from tests.support.network_guard import sitecustomize as network_guard
 from tests.support.photographs import make_pictures, make_web
 from tests.support.s3 import bucket_of
@@ -38,7 +40,8 @@ PINS = ROOT / "constraints" / "airflow-{}.{}.txt".format(*RELEASE)
 
 EXAMPLES_WITH_EXTRAS = {
     "yandex_vision_gate": "",
-    "yandex_vision_monitor": "sqlite",
+    "yandex_vision_monitor": "pillow,sqlite",
+    "yandex_vision_review": "sqlite",
     "yandex_vision_backfill": "sqlite",
     "yandex_vision_object_storage": "amazon,pillow,sqlite",
 }
@@ -114,6 +117,21 @@ def test_it_contains_the_package_and_its_license_only(wheel: Path) -> None:
     assert examples == EXAMPLES_WITH_EXTRAS.keys() == {file.stem for file in EXAMPLES.glob("*.py")}
 
 
+def test_the_sdist_has_what_the_wheel_is_built_from(tmp_path: Path) -> None:
+    run(sys.executable, "-m", "build", "--sdist", "--installer", "uv", "--outdir", str(tmp_path), str(ROOT))
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as sdist:
+        parts = {Path(name).parts[1] for name in sdist.getnames()}
+    beside = {"CHANGELOG.md", "LICENSE", "PKG-INFO", "README.md", "SECURITY.md", "pyproject.toml", ".gitignore"}
+    assert parts == {"airflow_provider_yandex_vision", "dags_examples", *beside}
+
+
+def test_its_description_has_no_link_that_a_package_index_cannot_follow(wheel: Path) -> None:
+    metadata = next(name for name in zipfile.ZipFile(wheel).namelist() if name.endswith("/METADATA"))
+    targets = re.findall(r"\]\(([^)]*)\)", zipfile.ZipFile(wheel).read(metadata).decode())
+    assert [target for target in targets if not target.startswith("https://")] == []
+    assert "https://code.example/airflow-provider-yandex-vision/blob/main/docs/architecture.md" in targets
+
+
 def test_a_package_index_would_accept_it(wheel: Path) -> None:
     assert "PASSED" in run(sys.executable, "-m", "twine", "check", "--strict", str(wheel))
 
@@ -122,6 +140,7 @@ def test_every_name_it_declares_can_be_imported(wheel: Path) -> None:
     entry_points = next(name for name in zipfile.ZipFile(wheel).namelist() if name.endswith("entry_points.txt"))
     declared = zipfile.ZipFile(wheel).read(entry_points).decode()
     assert "provider_info = airflow_provider_yandex_vision.get_provider_info:get_provider_info" in declared
+    assert "yandex_vision_emulator = airflow_provider_yandex_vision.emulator.pytest_plugin" in declared
     info = get_provider_info()
     modules = [name for part in ("hooks", "operators") for entry in info[part] for name in entry["python-modules"]]
     assert all(import_module(name) for name in modules)
@@ -146,21 +165,27 @@ def test_example_runs_with_the_extras_it_names(example: str, install: Callable[[
         "yandex_vision_gate": [f"file://{pictures}/cat.jpg", f"file://{pictures}/notes.jpg"],
         "yandex_vision_object_storage": "s3://examples/catalog/",
     }
-    plan = [{"dag_id": example, "conf": {"images": images.get(example, f"file://{pictures}/")}}]
+    conf = {"images": images.get(example, f"file://{pictures}/")}
+    if example == "yandex_vision_monitor":
+        conf["reports"] = f"file://{tmp_path}/reports"
+    # A review waits for a person: tests/integration/test_review.py answers it.
+    plan = [{"dag_id": example, "conf": conf}] if example != "yandex_vision_review" else []
     run(str(installed), "-m", "airflow", "db", "migrate", **environment)
     run(str(installed), "-m", "airflow", "dags", "reserialize", **environment)
     service = Service(index_pages(make_web(tmp_path / "web")), api_key=API_KEY)
-    with running(service) as url, bucket_of(pictures) as endpoint:
-        environment |= connections(url, tmp_path / "results.db", endpoint)
+    with running(service) as url, bucket_of(pictures) as endpoint, post_office(Mailbox()) as smtp:
+        environment |= connections(url, tmp_path / "results.db", endpoint) | {"AIRFLOW_CONN_SMTP_DEFAULT": smtp}
         output = run(str(installed), str(program), str(dags), stdin=json.dumps(plan), **environment)
-    [outcome] = json.loads(output.splitlines()[-1])
-    assert outcome["state"] == "success"
-    assert service.statistics()["billed"]
+    outcomes = json.loads(output.splitlines()[-1])
+    assert [outcome["state"] for outcome in outcomes] == ["success"] * len(plan)
+    assert bool(service.statistics()["billed"]) == bool(plan)
 
 
 def copy_command() -> str:
-    """The README's command that copies an example to the user's DAGs."""
-    (command,) = re.findall(r"^cd .*/example_dags\"\ncp .*", (ROOT / "README.md").read_text(), re.MULTILINE)
+    """The documented command that copies an example to the user's DAGs."""
+    (command,) = re.findall(
+        r"^cd .*/example_dags\"\ncp .*", (ROOT / "docs" / "get-started.md").read_text(), re.MULTILINE
+    )
     return str(command)
 
 

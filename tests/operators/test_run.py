@@ -12,7 +12,9 @@ from airflow_provider_yandex_vision.compat import Stats
 from airflow_provider_yandex_vision.emulator.service import Service
 from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
 from airflow_provider_yandex_vision.images.convert import to_accepted
-from airflow_provider_yandex_vision.operators.run import CopySearchRun, Parameters, task_key
+from airflow_provider_yandex_vision.operators.context import task_key
+from airflow_provider_yandex_vision.operators.parameters import Parameters
+from airflow_provider_yandex_vision.operators.run import CopySearchRun
 from airflow_provider_yandex_vision.results.rows import TaskKey
 from airflow_provider_yandex_vision.results.table import ResultTable
 from airflow_provider_yandex_vision.search.progress import Counts
@@ -57,9 +59,9 @@ def test_parameters_reach_the_settings() -> None:
     assert (settings.max_image_bytes, settings.max_request_bytes, settings.convert) == (5, 6, to_accepted)
 
 
-def test_shards_split_rate_and_concurrency() -> None:
-    settings = Parameters(images="x", shards="4", requests_per_second=10, max_concurrent_requests=9).settings
-    assert (settings.requests_per_second, settings.max_concurrent_requests) == (2.5, 3)
+def test_shard_has_its_part_of_rate_and_window() -> None:
+    share = Parameters(images="x", shard="1", shards="4").share
+    assert (share.rate(10), share.window(9)) == (2.5, 2)
 
 
 @pytest.mark.parametrize("wrong", [{"shard": None}, {"shard": -1}, {"shards": "many"}, {"max_images": -1}])

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -303,20 +304,23 @@ def test_interrupted_write_releases_its_lock(url: str) -> None:
         def __conform__(self, _protocol: object) -> None:
             raise KeyboardInterrupt
 
-    def write(*numbers: object) -> None:
-        engine = create_engine(url, connect_args={"timeout": 0})
+    def write(engine: Engine, *numbers: object) -> None:
         rows: Any = [(number,) for number in numbers]
         Database(engine, "numbers", no_pause, random.random).transact(
             "write", lambda connection: connection.exec_driver_sql("INSERT INTO numbers VALUES (?)", rows)
         )
 
-    with create_engine(url).begin() as connection:
-        connection.exec_driver_sql("CREATE TABLE numbers (n INTEGER)")
-    with pytest.raises(KeyboardInterrupt) as interrupted:
-        write(1, Interrupting())
-    write(2)
-    assert interrupted.value.__traceback__
-    assert select_rows(create_engine(url), "numbers", "n") == [(2,)]
+    first, second = (create_engine(url, connect_args={"timeout": 0}) for _ in range(2))
+    with ExitStack() as engines:
+        for engine in (first, second):
+            engines.callback(engine.dispose)
+        with second.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE numbers (n INTEGER)")
+        with pytest.raises(KeyboardInterrupt) as interrupted:
+            write(first, 1, Interrupting())
+        write(second, 2)
+        assert interrupted.value.__traceback__
+        assert select_rows(second, "numbers", "n") == [(2,)]
 
 
 def test_sqlite_engine_waits_for_locks_and_caches_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -53,6 +54,8 @@ def test_rows_are_written_in_key_order(engine: Engine, table: ResultTable) -> No
 
 
 def test_additional_columns_are_kept(engine: Engine, table: ResultTable) -> None:
+    if engine.dialect.name == "duckdb" and version("duckdb").startswith(("1.2.", "1.3.")):
+        pytest.skip("DuckDB before 1.4 sets columns that an upsert does not name to NULL if the table has an index")
     table.write([found("s3://b/1", "page")])
     with engine.begin() as connection:
         for name in (table.name, f"{table.name}_matches"):

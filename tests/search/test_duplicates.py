@@ -51,3 +51,11 @@ def test_failure_is_not_remembered(duplicates: Duplicates) -> None:
     list(duplicates.settle(first, first.result("failed", NOW, error_code="NO_REPLY")))
     assert duplicates.answer(first) is None
     assert not duplicates.wait(first)
+
+
+def test_final_failure_is_remembered(duplicates: Duplicates) -> None:
+    first = prepared("memory://a")
+    duplicates.wait(first)
+    failure = first.result("failed", NOW, error_code="NO_REPLY")
+    assert duplicates.settle(first, failure, final=True) == []
+    assert duplicates.answer(prepared("memory://b")) == prepared("memory://b").copy_of(failure)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_yandex_vision.search import defaults
-from airflow_provider_yandex_vision.search.prepare import MAX_CONVERTED_BYTES, prepare_image, result_of_error
+from airflow_provider_yandex_vision.search.defaults import MAX_CONVERTED_BYTES
+from airflow_provider_yandex_vision.search.prepare import prepare_image, result_of_error
 from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.vision.errors import ImageError, ImageRejectedError, ImageUnreadableError
 from airflow_provider_yandex_vision.vision.models import Content, Image, PreparedImage
@@ -152,6 +153,9 @@ class TestReading:
     def test_that_returns_no_bytes_says_what_it_returned(self) -> None:
         assert "returned NoneType instead of bytes" in str(unreadable(lambda: None))  # type: ignore[arg-type, return-value]
 
+    def test_without_enough_memory_is_no_verdict(self) -> None:
+        assert unreadable(raising(MemoryError())).code == "OUT_OF_MEMORY"
+
     def test_may_reject_the_image(self) -> None:
         error = ImageRejectedError("an archive", "NOT_AN_IMAGE")
         with pytest.raises(ImageRejectedError) as caught:
@@ -197,6 +201,13 @@ class TestConvert:
         huge = Image("memory://a", raising(AssertionError("was read")), size=MAX_CONVERTED_BYTES + 1)
         with pytest.raises(ImageRejectedError):
             prepare(huge, convert=lambda content, settings: jpeg())
+
+    def test_without_enough_memory_is_no_verdict(self) -> None:
+        def convert(content: bytes, settings: Settings) -> bytes:
+            raise MemoryError
+
+        with pytest.raises(ImageUnreadableError, match="not enough memory"):
+            prepare(image("memory://a"), convert=convert)
 
     def test_output_is_checked_like_any_image(self) -> None:
         with pytest.raises(ImageRejectedError):

@@ -7,9 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_yandex_vision.search.pacing import Backoff
-from airflow_provider_yandex_vision.search.queues import Batch, DelayQueue, Packer, Retries
-from airflow_provider_yandex_vision.search.settings import Settings
+from airflow_provider_yandex_vision.search.queues import Batch, DelayQueue, Packer
 from airflow_provider_yandex_vision.vision.models import PreparedImage
 from airflow_provider_yandex_vision.vision.wire import ENVELOPE_BYTES, RequestBody, encode_image
 
@@ -97,44 +95,3 @@ def test_batches_are_popped_when_due_and_in_order(time: Time) -> None:
     time.now += 1
     assert [queue.pop_due() for _ in range(3)] == [early, also_early, None]
     assert len(queue) == 1
-
-
-class TestRetries:
-    @pytest.fixture
-    def retries(self, time: Time) -> Retries:
-        backoff = Backoff(base=1.0, cap=30.0, random=lambda: 1.0)
-        return Retries(Settings(max_attempts=3, max_retry_seconds=60, max_retry_after=20, backoff=backoff), time.clock)
-
-    def test_image_is_retried_until_its_attempts_are_used_up(self, retries: Retries) -> None:
-        batch = [prepared(100)]
-        given_up = [retries.add(retries.parts, batch, throttled=False)[0] for _ in range(3)]
-        assert given_up == [[], [], batch]
-
-    def test_being_throttled_uses_up_no_attempt(self, retries: Retries, time: Time) -> None:
-        batch = [prepared(100)]
-        assert all(retries.add(retries.whole, batch, throttled=True) == ([], 0.0) for _ in range(100))
-        time.now += 60
-        assert retries.add(retries.whole, batch, throttled=True)[0] == batch
-
-    def test_delay_grows_with_the_attempts(self, retries: Retries) -> None:
-        delays = [retries.add(retries.whole, [prepared(100)], throttled=False)[1] for _ in range(2)]
-        assert delays == [1.0, 2.0]
-
-    @pytest.mark.parametrize(("asked", "delay"), [(0.5, 1.0), (7.0, 7.0), (36_000.0, 20.0)])
-    def test_retry_after_is_honoured_up_to_a_cap(self, retries: Retries, asked: float, delay: float) -> None:
-        assert retries.add(retries.whole, [prepared(100)], throttled=False, retry_after=asked) == ([], delay)
-
-    def test_images_of_a_batch_give_up_one_by_one(self, retries: Retries, time: Time) -> None:
-        tired, fresh = prepared(100, 1), prepared(100, 2)
-        for _ in range(2):
-            retries.add(retries.parts, [tired], throttled=False)
-        given_up, _ = retries.add(retries.whole, [tired, fresh], throttled=False)
-        assert given_up == [tired]
-        time.now += 60
-        assert retries.whole.pop_due() == [fresh]
-
-    def test_image_with_a_result_starts_anew(self, retries: Retries) -> None:
-        for _ in range(2):
-            retries.add(retries.parts, [prepared(100)], throttled=False)
-        retries.forget(prepared(100))
-        assert retries.add(retries.parts, [prepared(100)], throttled=False)[0] == []

@@ -3,11 +3,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import Any
 
 import pytest
 
+from airflow_provider_yandex_vision.search.ledger import Known, Share
 from airflow_provider_yandex_vision.search.search import CopySearch
 from airflow_provider_yandex_vision.vision import CopySearchResult, Image
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError
@@ -118,6 +120,18 @@ class TestMemory:
         in_memory, read_but_not_consumed = 100, 4 * 8
         assert most <= in_memory + read_but_not_consumed + 2
 
+    def test_images_over_the_limit_reserve_no_memory_and_split_no_request(self) -> None:
+        service = FakeService()
+
+        def half_of_them_huge() -> Iterator[Image]:
+            for number in range(160):
+                yield image(f"memory://{number}")
+                yield Image(f"memory://huge/{number}", bytes, 50_000_000)
+
+        results = search(service, half_of_them_huge())
+        assert Counter(result.status for result in results.values()) == {"none": 160, "rejected": 160}
+        assert len(service.batches) <= 22
+
     @pytest.mark.parametrize("limit", [{"max_held_bytes": 1}, {"max_held_images": 1}])
     def test_one_image_always_fits(self, limit: dict[str, int]) -> None:
         large = [image(f"memory://{number}", png(number, size=5_000), listed=number % 2 == 0) for number in range(20)]
@@ -164,13 +178,19 @@ class TestDuplicates:
     def test_known_answers_are_not_paid_for_again(self) -> None:
         asked: list[str] = []
 
-        def known(hashes: Collection[str]) -> dict[str, CopySearchResult]:
-            asked.extend(hashes)
-            answer = CopySearchResult("memory://elsewhere", "found", 9)
-            return {sha256: answer for sha256 in hashes if int(sha256, 16) % 2}
+        class Ledger:
+            share = Share()
+
+            def known(self, sha256s: Collection[str]) -> Known:
+                asked.extend(sha256s)
+                answer = CopySearchResult("memory://elsewhere", "found", 9)
+                return Known({sha256: answer for sha256 in sha256s if int(sha256, 16) % 2})
+
+            def claim(self, sha256s: Collection[str]) -> Known:
+                return Known()
 
         service = FakeService()
-        run = CopySearch(service, images(80), settings(), known=known)
+        run = CopySearch(service, images(80), settings(), ledger=Ledger())
         results = {result.uri: result for result in run}
         from_table = [result for result in results.values() if result.copy_count == 9]
         assert len(results) == len(set(asked)) == 80

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import logging
+import resource
 import threading
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
@@ -69,3 +72,26 @@ def test_content_is_on_disk_without_a_file_name(tmp_path: Path, monkeypatch: pyt
         assert process.memory_info().rss - before < 20_000_000
         assert values.get("3999") == f"{3999:<10000}".encode()
         assert list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file grows over 1 MB, as if the disk was full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_full_disk_costs_the_cache_only(caplog: pytest.LogCaptureFixture) -> None:
+    with closing(SpillDict()) as values, full_disk():
+        assert values.add("first")
+        for number in range(2000):
+            values[str(number)] = bytes(10_000)
+        assert values.get("1999") is None
+        assert [values.add("new"), values.add("first")] == [True, True]
+    messages = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(messages) == 1
+    assert "Remembering no more on disk (" in messages[0]

@@ -17,6 +17,10 @@ def outcomes() -> SimpleQueue[Any]:
     return SimpleQueue()
 
 
+def cannot_start(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 class TestWorkers:
     def test_each_job_runs_once_and_its_outcome_is_queued(self, outcomes: SimpleQueue[Any]) -> None:
         workers = Workers("test", 3, outcomes)
@@ -71,6 +75,24 @@ class TestWorkers:
         workers.grow()
         monkeypatch.setattr(threading.Thread, "start", start_after_close)
         workers.grow()
+        assert workers.join(SECONDS)
+
+    def test_thread_that_cannot_start_is_not_counted_on(
+        self, outcomes: SimpleQueue[Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        workers = Workers("test", 3, outcomes)
+        start = threading.Thread.start
+        monkeypatch.setattr(threading.Thread, "start", cannot_start)
+        with pytest.raises(RuntimeError, match="can't start"):
+            workers.submit(lambda: 1)
+        assert len(workers) == 0
+        monkeypatch.setattr(threading.Thread, "start", start)
+        workers.submit(lambda: 2)
+        monkeypatch.setattr(threading.Thread, "start", cannot_start)
+        workers.grow()
+        assert len(workers) == 1
+        assert [outcomes.get(timeout=SECONDS) for _ in range(2)] == [1, 2]
+        workers.close()
         assert workers.join(SECONDS)
 
     def test_threads_are_daemons_so_that_none_delays_exit(self, outcomes: SimpleQueue[Any]) -> None:

@@ -14,9 +14,20 @@ from typing import Any
 from airflow_provider_yandex_vision.vision.errors import GRPC_CODES
 from airflow_provider_yandex_vision.vision.transport import MAX_REPLY_BYTES
 from tests.support.faulty_service import TRANSIENT_CODES, Exchange, Fault, ImageError, to_payload
+from tests.support.hanging import HANGS
 from tests.support.loopback import reply
 
 COMPRESSED_MEBIBYTE = gzip.compress(b" " * (1 << 20))
+HINT_SECONDS = 0.05
+STRAY_STATUSES = {
+    202: "Accepted",
+    204: "No Content",
+    206: "Partial Content",
+    409: "Conflict",
+    421: "Misdirected Request",
+    425: "Too Early",
+    499: "Client Closed Request",
+}
 NOT_SECONDS = ("soon", "-5", "nan", "inf", "1e999", "", "Mon, 99 Foo 2026 25:61:00 GMT")
 NOT_COUNTS: tuple[Any, ...] = (True, 1.5, -1, "many", "1.0", [], 2**63)
 BROKEN_RESULTS: tuple[Any, ...] = (
@@ -50,6 +61,10 @@ def time_out_after_search(exchange: Exchange) -> None:
 
 def refuse(exchange: Exchange, *, status: int) -> None:
     exchange.send(json.dumps({"code": 13, "message": "injected"}).encode(), status=status)
+
+
+def stray(exchange: Exchange, *, status: int) -> None:
+    exchange.write(reply(b"", status=f"{status} {STRAY_STATUSES[status]}"))
 
 
 def show_page(exchange: Exchange, *, status: int) -> None:
@@ -108,6 +123,31 @@ def fail_one(exchange: Exchange, *, error: ImageError) -> None:
     exchange.deliver(to_payload(results), spoiled={position})
 
 
+def refuse_all(exchange: Exchange, *, code: int) -> None:
+    """A good reply without one answer."""
+    exchange.send(to_payload([ImageError(code, False).to_json()] * len(exchange)))
+
+
+def hint(exchange: Exchange) -> None:
+    """The reply comes after an interim one, when a client that took that for the reply may have sent more."""
+    exchange.write(b"HTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n")
+    time.sleep(HINT_SECONDS)
+    exchange.send(to_payload(exchange.search()))
+
+
+def answer_late(exchange: Exchange) -> None:
+    results = exchange.search()
+    exchange.wait()
+    exchange.send(to_payload(results))
+
+
+def misjudge_length(exchange: Exchange, *, by: int) -> None:
+    payload = to_payload(exchange.search())
+    exchange.write(reply(payload, length=len(payload) + by))
+    if by > 0:
+        exchange.hang_up()
+
+
 def flood(exchange: Exchange) -> None:
     exchange.send(b" " * MAX_REPLY_BYTES + to_payload(exchange.search()))
 
@@ -136,6 +176,8 @@ FAULTS: dict[str, Fault] = {
     "503": partial(refuse, status=503),
     "504": partial(refuse, status=504),
     "504 after the search": time_out_after_search,
+    "103 before the reply": hint,
+    **{f"{status}": partial(stray, status=status) for status in STRAY_STATUSES},
     "HTML, status 200": partial(show_page, status=200),
     "HTML, status 502": partial(show_page, status=502),
     "truncated JSON": cut_json,
@@ -147,8 +189,19 @@ FAULTS: dict[str, Fault] = {
         f"{GRPC_CODES[code]} for a feature": partial(fail_one, error=ImageError(code, False))
         for code in TRANSIENT_CODES
     },
+    "RESOURCE_EXHAUSTED for all files": partial(refuse_all, code=8),
+    "reply later than the timeout": answer_late,
+    "reply longer than it says": partial(misjudge_length, by=-10),
+    "reply shorter than it says": partial(misjudge_length, by=10),
+    **HANGS,
     "reply too large": flood,
     "gzip": answer_compressed,
     "gzip bomb": bomb,
 }
 """Faults that the search recovers from: every image gets its row."""
+
+FAULTS_OF_ACCESS: dict[str, Fault] = {
+    **{f"{GRPC_CODES[code]} for all files": partial(refuse_all, code=code) for code in (7, 16)},
+    **{f"{status}, once answers came": partial(refuse, status=status) for status in (401, 403, 404)},
+}
+"""Faults that the search recovers from if it has had answers. Without any, they end it."""

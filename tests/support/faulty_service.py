@@ -28,6 +28,40 @@ from tests.support.counting import CountingService
 from tests.support.loopback import Loopback, Request, reply
 
 TRANSIENT_CODES = (4, 8, 13, 14)
+ACCESS_CODES = (7, 12, 16)
+COSTLY_FAULTS = frozenset(
+    {
+        "connection refused",
+        "reset before the search",
+        "reset before the reply",
+        "reset in the reply",
+        "stalls in the reply's head",
+        "stalls in the reply",
+        "103 before the reply",
+        "202",
+        "204",
+        "206",
+        "504",
+        "504 after the search",
+        "HTML, status 200",
+        "truncated JSON",
+        "wrong number of results",
+        "result of the wrong type",
+        "duplicate key, two answers",
+        "reply later than the timeout",
+        "reply longer than it says",
+        "reply shorter than it says",
+        "drips in the status line",
+        "drips in the headers",
+        "drips 100 Continue",
+        "drips in a chunk's extension",
+        "drips in the trailers",
+        "drips gzip of nothing",
+        "reply too large",
+        "gzip bomb",
+    }
+)
+"""After these the client must assume that the images were billed, so each image meets one of them at most."""
 DOWN_SECONDS = 0.1
 
 
@@ -43,7 +77,10 @@ class ImageError(NamedTuple):
 
 
 PERMANENT_ERRORS = tuple(
-    ImageError(code, of_file) for code in GRPC_CODES if code not in TRANSIENT_CODES for of_file in (True, False)
+    ImageError(code, of_file)
+    for code in GRPC_CODES
+    if code not in TRANSIENT_CODES + ACCESS_CODES
+    for of_file in (True, False)
 )
 IMAGES_PER_PERMANENT_ERROR = 16
 
@@ -82,32 +119,46 @@ class FaultyService(CountingService):
     :param faults: by name; they take turns.
     :param share: of the requests that get one.
     :param patience: seconds; longer than the client waits for a reply.
+    :param after: images that are answered before the first fault.
     """
 
-    def __init__(self, faults: Mapping[str, Fault], *, share: float, patience: float, seed: int = 1) -> None:
+    def __init__(
+        self, faults: Mapping[str, Fault], *, share: float, patience: float, seed: int = 1, after: int = 0
+    ) -> None:
         super().__init__()
         self.patience = patience
         self.over = threading.Event()
         self.injected: Counter[str] = Counter()
         self.delivered: Counter[str] = Counter()
         self._share = share
+        self._after = after
         self._random = random.Random(seed)
+        self._seeds = random.Random(seed)
         self._turns = cycle(faults.items())
+        self._spent: set[str] = set()
 
     @property
     def delivered_twice(self) -> int:
         """Images requested again after their answer had reached the client."""
         return sum(times > 1 for times in self.delivered.values())
 
-    def draw(self) -> tuple[Fault, random.Random]:
-        """What to do with the next request, and a source of randomness for it."""
+    def draw(self, hashes: Collection[str]) -> Fault:
+        """What to do with a request for these images."""
         with self._lock:
-            dice = random.Random(self._random.getrandbits(32))
-            if self._random.random() >= self._share:
-                return Exchange.answer, dice
+            if self._random.random() >= self._share or len(self.delivered) < self._after:
+                return Exchange.answer
             name, fault = next(self._turns)
+            if name in COSTLY_FAULTS:
+                if not self._spent.isdisjoint(hashes):
+                    return Exchange.answer
+                self._spent.update(hashes)
             self.injected[name] += 1
-            return fault, dice
+            return fault
+
+    def dice(self) -> random.Random:
+        """A source of randomness for one request."""
+        with self._lock:
+            return random.Random(self._seeds.getrandbits(32))
 
     def note_delivered(self, hashes: Collection[str]) -> None:
         with self._lock:
@@ -124,16 +175,14 @@ class FaultyService(CountingService):
 class Exchange:
     """A request, and the connection that takes its reply."""
 
-    def __init__(
-        self, service: FaultyService, server: Loopback, connection: socket.socket, request: Request, dice: random.Random
-    ) -> None:
+    def __init__(self, service: FaultyService, server: Loopback, connection: socket.socket, request: Request) -> None:
         self.service = service
-        self.dice = dice
+        self.dice = service.dice()
         self._server = server
         self._connection = connection
         self._request = request
         self._specs: list[Json] = json.loads(request.body)["analyzeSpecs"]
-        self._hashes = [hashlib.sha256(pybase64.b64decode(spec["content"])).hexdigest() for spec in self._specs]
+        self.hashes = [hashlib.sha256(pybase64.b64decode(spec["content"])).hexdigest() for spec in self._specs]
 
     def __len__(self) -> int:
         return len(self._specs)
@@ -158,7 +207,7 @@ class Exchange:
     def deliver(self, payload: bytes, *headers: str, spoiled: Collection[int] = ()) -> None:
         """A good reply, except for the images at ``spoiled``."""
         self.send(payload, *headers)
-        self.service.note_delivered([sha for position, sha in enumerate(self._hashes) if position not in spoiled])
+        self.service.note_delivered([sha for position, sha in enumerate(self.hashes) if position not in spoiled])
 
     def send(self, payload: bytes, *headers: str, status: int = 200) -> None:
         self.write(reply(payload, *headers, status=f"{status} {HTTPStatus(status).phrase}"))
@@ -176,7 +225,7 @@ class Exchange:
         raise ConnectionAbortedError
 
     def go_down(self) -> None:
-        """Close all connections without a reply and refuse others for a moment."""
+        """Close the connection without a reply, and refuse new ones for a moment."""
         self._server.restart(DOWN_SECONDS)
         raise ConnectionAbortedError
 
@@ -193,8 +242,8 @@ def burning(service: FaultyService) -> Iterator[str]:
     """Base URL of the service, served within the block."""
 
     def handle(connection: socket.socket, request: Request) -> None:
-        fault, dice = service.draw()
-        fault(Exchange(service, server, connection, request, dice))
+        exchange = Exchange(service, server, connection, request)
+        service.draw(exchange.hashes)(exchange)
 
     server = Loopback(handle)
     try:

@@ -45,7 +45,8 @@ class Loopback:
             self._shut()
 
     def restart(self, after: float) -> None:
-        """Refuse connections for so many seconds and ignore those that are open."""
+        """Refuse connections for so many seconds, apart from those that are open."""
+        time.sleep(0.05)  # connections that are made but not accepted yet would be reset
         with self._lock:
             if not self._listener:
                 return
@@ -71,13 +72,13 @@ class Loopback:
         with suppress(OSError):
             while True:
                 connection, _ = listener.accept()
-                threading.Thread(target=self._serve, args=(listener, connection), daemon=True).start()
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
-    def _serve(self, listener: socket.socket, connection: socket.socket) -> None:
+    def _serve(self, connection: socket.socket) -> None:
         with suppress(OSError), connection:
             channel = self._tls.wrap_socket(connection, server_side=True) if self._tls else connection
             with channel, channel.makefile("rb") as stream:
-                while (request := _read_request(stream)) and listener is self._listener:
+                while (request := _read_request(stream)) and not self._closed:
                     self._handler(channel, request)
 
 
@@ -101,7 +102,7 @@ def serving(answer: Answer, *, tls: ssl.SSLContext | None = None, heads: list[st
 def tls_context(authority: Path) -> ssl.SSLContext:
     """A server's context, with a certificate that only clients with the file written to ``authority`` trust."""
     issuer, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    issuer.issue_cert("localhost").configure_cert(context)
+    issuer.issue_cert("localhost", "vision.test").configure_cert(context)
     issuer.cert_pem.write_to_path(authority)
     return context
 

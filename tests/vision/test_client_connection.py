@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import itertools
 import socket
 import ssl
 import threading
-import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -85,24 +82,6 @@ class TestConnection:
         assert isinstance(error, UnavailableError)
         assert error.message == f"no reply from {url}/vision/v1/batchAnalyze: timed out"
         assert error.uris == ("memory://a",)
-
-    @pytest.mark.parametrize("chunked", [False, True])
-    def test_that_drips_times_out(self, chunked: bool) -> None:
-        """Each byte arrives in time, but the whole reply does not."""
-
-        def drip(connection: socket.socket) -> None:
-            head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" if chunked else reply(b"", length=1000)
-            connection.sendall(head)
-            with suppress(OSError):
-                for _ in range(300):
-                    connection.sendall(b"1\r\n \r\n" if chunked else b" ")
-                    time.sleep(0.01)
-            connection.shutdown(socket.SHUT_RDWR)
-
-        with serving(drip) as url:
-            error = error_of(new_client(host=url, clock=itertools.count(step=30).__next__))
-        assert isinstance(error, UnavailableError)
-        assert error.message.endswith("the reply did not end in time")
 
     def test_is_ended_by_abort_from_another_thread(self) -> None:
         asked = threading.Event()

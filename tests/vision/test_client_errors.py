@@ -10,13 +10,9 @@ from airflow_provider_yandex_vision.vision import VisionClient
 from airflow_provider_yandex_vision.vision.client import MAX_MESSAGE_CHARACTERS
 from airflow_provider_yandex_vision.vision.errors import (
     AccessError,
-    AuthenticationError,
-    InvalidRequestError,
-    PermissionDeniedError,
-    ServiceError,
-    ThrottledError,
-    UnavailableError,
+    CopySearchOffError,
 )
+from airflow_provider_yandex_vision.vision.faults import Level, fault_of
 from tests.vision.conftest import URL, error_of, sent
 
 BODIES = [
@@ -27,30 +23,23 @@ BODIES = [
 
 
 class TestError:
-    @pytest.mark.parametrize(
-        ("status", "kind"),
-        [
-            (400, InvalidRequestError),
-            (413, InvalidRequestError),
-            (401, AuthenticationError),
-            (403, PermissionDeniedError),
-            (404, AccessError),
-            (408, UnavailableError),
-            (429, ThrottledError),
-            (500, UnavailableError),
-            (502, UnavailableError),
-            (503, UnavailableError),
-            (504, UnavailableError),
-            (204, AccessError),
-        ],
-    )
-    def test_class_follows_from_the_http_status(
-        self, client: VisionClient, service: Mocker, status: int, kind: type[ServiceError]
-    ) -> None:
+    @pytest.mark.parametrize("status", [100, 204, 302, 400, 401, 403, 404, 409, 429, 500, 504])
+    def test_class_follows_from_the_table_of_faults(self, client: VisionClient, service: Mocker, status: int) -> None:
         service.post(URL, status_code=status)
         error = error_of(client)
-        assert type(error) is kind
+        assert type(error) is fault_of(Level.REQUEST, status)
         assert error.http_status == status
+
+    @pytest.mark.parametrize(
+        "reply", [{"status_code": 404, "text": "no such page"}, {"status_code": 501, "json": {"code": 12}}]
+    )
+    def test_says_that_copy_search_seems_to_be_off(
+        self, client: VisionClient, service: Mocker, reply: dict[str, Any]
+    ) -> None:
+        service.post(URL, **reply)
+        error = error_of(client)
+        assert isinstance(error, CopySearchOffError)
+        assert error.message.startswith("copy search seems to be off, or the connection's host is wrong: ")
 
     @pytest.mark.parametrize(("body", "code"), BODIES)
     def test_has_the_message_of_the_service(

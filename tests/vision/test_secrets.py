@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import threading
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 
+from airflow_provider_yandex_vision.vision import ApiKey, VisionClient
 from tests.support.loopback import Answer, reply, serving
 from tests.support.proxy import pump
 from tests.support.secrets import API_KEY
@@ -71,7 +74,7 @@ class TestKey:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
         with serving(answer, tls=tls, heads=heads) as url, serving(tunnel_to(url), heads=asked) as proxy:
             monkeypatch.setenv(variable, proxy.replace("//", "//user:word@"))
-            client = new_client(host=url)
+            client = new_client(host=url.replace("localhost", "vision.test"))
             client.batch_analyze(prepared())
             client.close()
         assert [head.split()[0] for head in asked] == ["CONNECT"]
@@ -86,9 +89,23 @@ class TestKey:
         heads: list[str] = []
         with serving(answer, heads=heads) as url, serving(answer, heads=asked) as proxy:
             monkeypatch.setenv("HTTP_PROXY", proxy)
-            monkeypatch.setenv(variable, "elsewhere.test,localhost")
+            monkeypatch.setenv(variable, "elsewhere.test,vision.test")
+            assert new_client(host="http://vision.test").proxy is None
+            assert new_client(host="http://other.test").proxy
             new_client(host=url).batch_analyze(prepared())
         assert (len(heads), asked) == (1, [])
+
+    @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "127.8.9.1"])
+    @pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY"])
+    def test_takes_no_proxy_to_this_machine(self, name: str, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        heads: list[str] = []
+        with serving(answer, heads=heads) as url, serving(answer) as proxy:
+            monkeypatch.setenv(variable, proxy)
+            client = new_client(host=url.replace("localhost", name))
+            assert client.proxy is None
+            if name != "127.8.9.1":
+                client.batch_analyze(prepared())
+                assert len(heads) == 1
 
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
     def test_does_not_follow_a_redirect(self, status: int) -> None:
@@ -114,6 +131,55 @@ class TestKey:
 
         with serving(echo) as url:
             assert "***" in str(error_of(new_client(host=url)))
+
+
+def refusal(body: bytes, key: str = API_KEY) -> str:
+    """What is said about a reply with HTTP 500 and that body."""
+    with serving(lambda connection: connection.sendall(reply(body, status="500 Echo"))) as url:
+        client = VisionClient(ApiKey(key), host=url)
+        return error_of(client).message
+
+
+def escaped(text: str) -> str:
+    return "".join(f"\\u{ord(letter):04X}" for letter in text)
+
+
+class TestEcho:
+    """Of the key in a reply: it is found in what was decoded, however it was encoded."""
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+    @pytest.mark.parametrize("key", [API_KEY, escaped(API_KEY)], ids=["plain", "escaped"])
+    @pytest.mark.parametrize("body", ['{"code": 13, "message": "no KEY"}', '["no KEY"]', "<h1>no KEY</h1>"])
+    def test_in_an_error_is_hidden(self, encoding: str, key: str, body: str) -> None:
+        shown = refusal(body.replace("KEY", key).encode(encoding))
+        assert "no ***" in shown
+        assert API_KEY not in shown.replace("\0", "").replace("\ufffd", "")
+
+    @pytest.mark.parametrize("level", ["file", "page"])
+    def test_in_a_result_is_hidden(self, level: str) -> None:
+        page = {"title": f"shows {API_KEY}", "pageUrl": f"https://a.test/?{API_KEY}", "description": "x"}
+        parts: dict[str, Any] = {
+            "file": {"error": {"code": 13, "message": f"bad {API_KEY}"}},
+            "page": {"results": [{"imageCopySearch": {"topResults": [page], "copyCount": 1}}]},
+        }
+        body = json.dumps({"results": [parts[level]]}).replace(API_KEY, escaped(API_KEY)).encode()
+        with serving(lambda connection: connection.sendall(reply(body))) as url:
+            (result,) = new_client(host=url).batch_analyze(prepared())
+        text = repr(result)
+        assert "***" in text
+        assert API_KEY not in text
+
+    @pytest.mark.parametrize(
+        ("words", "shown"),
+        [
+            ("monkey and key-ring of a turnkey", "monkey and key-ring of a turnkey"),
+            ("Api-Key: key", "Api-Key: ***"),
+            ("(key),\nkey", "(***),\n***"),
+            ("ключ=key", "ключ=***"),
+        ],
+    )
+    def test_of_a_short_key_is_hidden_where_it_stands_alone(self, words: str, shown: str) -> None:
+        assert refusal(json.dumps({"code": 13, "message": words}).encode(), "key") == shown
 
 
 def test_proxy_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

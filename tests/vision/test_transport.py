@@ -3,7 +3,6 @@ from __future__ import annotations
 import gzip
 import socket
 import ssl
-import sys
 import threading
 import tracemalloc
 from collections.abc import Iterator
@@ -14,13 +13,14 @@ import pytest
 import requests
 
 from airflow_provider_yandex_vision.vision import VisionClient
+from airflow_provider_yandex_vision.vision.calls import Calls
 from airflow_provider_yandex_vision.vision.credentials import IamToken, Token
 from airflow_provider_yandex_vision.vision.errors import AuthenticationError, ProtocolError, UnavailableError
 from airflow_provider_yandex_vision.vision.transport import (
     MAX_REPLY_BYTES,
     PIECE_BYTES,
-    AbortableAdapter,
     Unpacker,
+    WatchedAdapter,
     root_cause,
 )
 from tests.support.cloud import running_cloud
@@ -30,12 +30,17 @@ from tests.vision.conftest import answer, error_of, new_client, prepared
 
 
 @pytest.fixture
-def adapter() -> AbortableAdapter:
-    return AbortableAdapter(connections=4)
+def calls() -> Calls:
+    return Calls()
 
 
 @pytest.fixture
-def session(adapter: AbortableAdapter) -> Iterator[requests.Session]:
+def adapter(calls: Calls) -> WatchedAdapter:
+    return WatchedAdapter(4, calls)
+
+
+@pytest.fixture
+def session(adapter: WatchedAdapter) -> Iterator[requests.Session]:
     with requests.Session() as session:
         session.mount("http://", adapter)
         session.mount("https://", adapter)
@@ -51,44 +56,29 @@ def tls(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_abort_ends_every_request_in_flight(
-    adapter: AbortableAdapter, session: requests.Session, tls: ssl.SSLContext | None
+    calls: Calls, session: requests.Session, tls: ssl.SSLContext | None
 ) -> None:
+    def post(url: str) -> None:
+        with calls.call("a test", 30):
+            session.post(url, data=b"x", timeout=30)
+
     waiting = threading.Semaphore(0)
     with serving(lambda connection: waiting.release(), tls=tls) as url, ThreadPoolExecutor(3) as pool:
-        replies = [pool.submit(session.post, url, data=b"x", timeout=30) for _ in range(3)]
+        replies = [pool.submit(post, url) for _ in range(3)]
         assert all(waiting.acquire(timeout=5) for _ in replies)
-        adapter.abort()
+        calls.abort()
         errors = [reply.exception(timeout=5) for reply in replies]
     assert all(isinstance(error, requests.ConnectionError) for error in errors), errors
 
 
 def test_request_after_abort_gets_a_new_connection(
-    adapter: AbortableAdapter, session: requests.Session, tls: ssl.SSLContext | None
+    calls: Calls, session: requests.Session, tls: ssl.SSLContext | None
 ) -> None:
     with serving(lambda connection: connection.sendall(reply(b"fine")), tls=tls) as url:
-        assert session.post(url, data=b"x", timeout=5).text == "fine"
-        adapter.abort()
-        assert session.post(url, data=b"x", timeout=5).text == "fine"
-
-
-def test_abort_with_nothing_in_flight_does_nothing(adapter: AbortableAdapter) -> None:
-    adapter.abort()
-
-
-def test_abort_may_race_with_new_connections(adapter: AbortableAdapter) -> None:
-    made = [adapter._connect(socket.socket) for _ in range(200)]
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        with ThreadPoolExecutor(1) as pool:
-            making = pool.submit(lambda: [adapter._connect(socket.socket) for _ in range(500)])
-            while not making.done():
-                adapter.abort()
-            made += making.result()
-    finally:
-        sys.setswitchinterval(interval)
-        for connection in made:
-            connection.close()
+        for _ in range(2):
+            with calls.call("a test", 5):
+                assert session.post(url, data=b"x", timeout=5).text == "fine"
+                calls.abort()
 
 
 def test_number_of_connections_is_limited(session: requests.Session) -> None:
@@ -104,10 +94,12 @@ def test_number_of_connections_is_limited(session: requests.Session) -> None:
     assert len(peers) <= 4
 
 
-def test_close_ends_idle_connections_at_once(adapter: AbortableAdapter, session: requests.Session) -> None:
+def test_close_ends_idle_connections_at_once(adapter: WatchedAdapter, session: requests.Session) -> None:
     with serving(lambda connection: connection.sendall(reply(b"fine"))) as url:
         session.post(url, data=b"x", timeout=5)
-        (pool,), (connection,) = adapter._pools, adapter._connections
+        (pool,) = adapter._pools
+        connection = pool._get_conn()
+        pool._put_conn(connection)
         assert connection.sock
         adapter.close()
         assert (pool.num_connections, connection.sock) == (1, None)

@@ -128,6 +128,12 @@ class TestErrorOfOneImage:
         result = decode_one(failed(level, {"code": code, "message": "busy", "details": []}))
         assert (result.status, result.error_code, result.copy_count) == ("failed", name, None)
 
+    @pytest.mark.parametrize("level", ["file", "feature"])
+    def test_with_code_12_says_that_copy_search_seems_to_be_off(self, level: str) -> None:
+        result = decode_one(failed(level, {"code": 12, "message": "no such feature"}))
+        assert (result.status, result.error_code) == ("failed", "UNIMPLEMENTED")
+        assert result.error_message == "copy search seems to be off: no such feature"
+
     def test_may_have_no_message(self) -> None:
         assert decode_one({"error": {"code": 3}}).error_message == ""
 

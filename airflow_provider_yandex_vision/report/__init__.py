@@ -1,0 +1,1 @@
+"""Findings for people: a page, files for spreadsheets and a short message."""

@@ -1,0 +1,237 @@
+"""Tasks that write to one table share the service's quota, and pay for a content once."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
+
+from sqlalchemy import and_, func, select
+from sqlalchemy.engine import Connection, Engine
+
+from airflow_provider_yandex_vision.results import claims
+from airflow_provider_yandex_vision.results.clock import DatabaseTime
+from airflow_provider_yandex_vision.results.database import PATIENCE, Database
+from airflow_provider_yandex_vision.results.rows import TaskKey
+from airflow_provider_yandex_vision.results.schema import ANSWERS, LIFETIME, LedgerTables
+from airflow_provider_yandex_vision.results.table import ResultTable
+from airflow_provider_yandex_vision.results.writing import Now
+from airflow_provider_yandex_vision.search.ledger import Known, Share
+from airflow_provider_yandex_vision.vision.errors import DatabaseError
+from airflow_provider_yandex_vision.vision.faults import may_be_billed
+from airflow_provider_yandex_vision.vision.models import CopySearchResult, utc_now
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_RENEWALS = 2.0
+SECONDS_TO_END = 2.0
+
+MEMORY = timedelta(days=30)
+"""How long a task that ended is remembered, for a retry of it."""
+
+
+class TableLedger:
+    """Who writes to the table, and what each is paying for, in ``<table>_tasks`` and ``<table>_claims``.
+
+    A thread renews the row of this task, by the database's clock, and counts the tasks that do the same. What goes
+    wrong here fails no run: it goes on with the last share, without claims.
+
+    :param yandex_vision_conn_id: connection; only tasks with the same one share rate and window.
+    :param share: until the living are counted.
+    :param run_began: start of the DAG run, if known.
+    :param recheck_after: age up to which answers of other runs will do.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        table: ResultTable,
+        yandex_vision_conn_id: str,
+        share: Share,
+        *,
+        run_began: datetime | None = None,
+        recheck_after: timedelta | None = None,
+        now: Now = utc_now,
+    ) -> None:
+        self.share = share
+        self.began = now() if run_began is None else run_began
+        self.paid = 0
+        """Images charged by earlier attempts of this task instance, as far as they may have been billed."""
+        self._database = Database(engine, table.name, time.sleep, random.random)
+        self._table = table
+        self._conn_id = yandex_vision_conn_id
+        self._recheck_after = recheck_after or timedelta(0)
+        self._now = now
+        self._tables = LedgerTables.named(table.name)
+        self._key = task_key(table.task)
+        self._attempt = uuid.uuid4().hex
+        self._claimed: set[str] = set()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep_alive, name="vision-ledger", daemon=True)
+        self._has_warned = False
+
+    @property
+    def fresh_for(self) -> timedelta:
+        """Age up to which an answer of any run will do: one that is newer than this DAG run always does."""
+        return max(self._recheck_after, self._now() - self.began)
+
+    def open(self) -> None:
+        """Register the task, and renew its row from here on."""
+        self.register()
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the task, but wait for the database no longer than two seconds."""
+        self._ended.set()
+        self._thread.join(SECONDS_TO_END)
+
+    def register(self) -> None:
+        """From here on, the task counts. Learn what earlier attempts of it have left."""
+        self._try("register in", self._register, PATIENCE)
+
+    def renew(self) -> None:
+        """The task lives. Count the others that do."""
+        self._try("renew a task in", self._renew)
+
+    def end(self) -> None:
+        """The task counts no more, and claims nothing."""
+        self._try("end a task in", self._end)
+
+    def known(self, sha256s: Collection[str]) -> Known:
+        """:raises DatabaseError: the answers cannot be read."""
+        answers = self._answers(sha256s)
+        unknown = [sha256 for sha256 in sha256s if sha256 not in answers]
+        look = partial(claims.claims_of_others, tables=self._tables, attempt=self._attempt, sha256s=unknown)
+        others = self._try("read claims in", look) if unknown else None
+        return Known(answers, others.living if others else ())
+
+    def claim(self, sha256s: Collection[str]) -> Known:
+        """Claim contents for this attempt, and charge for those that have no answer yet.
+
+        :raises DatabaseError: the answers cannot be read.
+        """
+        claimed = self._try("claim contents in", partial(self._charge, sha256s=sha256s), PATIENCE)
+        if claimed is not None:
+            self._claimed |= claimed
+        ours = set(sha256s) if claimed is None else claimed
+        # Only now: an answer that was stored before the claim became ours would be missed by an earlier look.
+        answers = self._answers(ours) if ours else {}
+        self._end_claims(answers, unbilled=len(answers))
+        return Known(answers, set(sha256s) - ours)
+
+    def settle(self, results: Iterable[CopySearchResult]) -> None:
+        """End the claims of contents whose results are stored, and charge nothing for those that were not billed."""
+        ended = {result.sha256: result for result in results if result.sha256 in self._claimed}
+        unbilled = [r for r in ended.values() if r.status not in ANSWERS and not may_be_billed(r.error_code or "")]
+        self._end_claims(filter(None, ended), unbilled=len(unbilled))
+
+    def _end_claims(self, sha256s: Iterable[str], unbilled: int) -> None:
+        ended = sorted(self._claimed.intersection(sha256s))
+        if not ended:
+            return
+
+        def end(connection: Connection) -> bool:
+            claims.end(connection, self._tables.claims, self._attempt, ended)
+            if unbilled:
+                self._pay(connection, -unbilled)
+            return True
+
+        if self._try("end claims in", end, PATIENCE):
+            self._claimed.difference_update(ended)
+
+    def _answers(self, sha256s: Collection[str]) -> Mapping[str, CopySearchResult]:
+        return self._table.known(sha256s, self.fresh_for)
+
+    def _charge(self, connection: Connection, sha256s: Collection[str]) -> set[str]:
+        ours = claims.claim(connection, self._tables, self._attempt, sha256s)
+        if ours:
+            self._pay(connection, len(ours))
+        return ours
+
+    def _pay(self, connection: Connection, images: int) -> None:
+        tasks = self._tables.tasks
+        connection.execute(tasks.update().where(tasks.c.task_key == self._key).values(paid=tasks.c.paid + images))
+
+    def _keep_alive(self) -> None:
+        while not self._ended.wait(SECONDS_BETWEEN_RENEWALS):
+            self.renew()
+        self.end()
+
+    def _try(self, action: str, work: Callable[[Connection], T], patience: float = 0) -> T | None:
+        """:return: None if the database did not let us."""
+        try:
+            return self._database.transact(action, work, patience=patience)
+        except DatabaseError as error:
+            self._warn(error)
+            return None
+
+    def _warn(self, error: DatabaseError) -> None:
+        if not self._has_warned:
+            log.warning("Going on without word from other tasks, with 1/%d of the limits: %s", self.share.tasks, error)
+        self._has_warned = True
+
+    def _register(self, connection: Connection) -> None:
+        tasks = self._tables.tasks
+        now = connection.execute(select(DatabaseTime())).scalar_one()
+        forget(connection, self._tables, now - MEMORY)
+        row = {"attempt": self._attempt, "yandex_vision_conn_id": self._conn_id, "renewed_at": now, "ended": False}
+        before = connection.execute(select(tasks).where(tasks.c.task_key == self._key)).first()
+        if before:
+            connection.execute(tasks.update().where(tasks.c.task_key == self._key).values(row))
+            claims.end(connection, self._tables.claims, before.attempt)
+        else:
+            began = {"began_at": min(self.began, now), "paid": 0}
+            connection.execute(tasks.insert().values({"task_key": self._key, **vars(self._table.task), **began, **row}))
+        task = self._table.task
+        of_run = and_(tasks.c.dag_id == task.dag_id, tasks.c.run_id == task.run_id)
+        began_at = connection.execute(select(func.min(tasks.c.began_at)).where(of_run)).scalar_one()
+        self.began = began_at
+        self.paid = before.paid if before else 0
+        self.share = max(self.share, self._count(connection), key=lambda share: share.tasks)
+
+    def _renew(self, connection: Connection) -> None:
+        tasks = self._tables.tasks
+        own = and_(tasks.c.task_key == self._key, tasks.c.attempt == self._attempt)
+        connection.execute(tasks.update().where(own).values(renewed_at=DatabaseTime()))
+        self.share = self._count(connection)
+
+    def _end(self, connection: Connection) -> None:
+        tasks = self._tables.tasks
+        connection.execute(tasks.update().where(tasks.c.attempt == self._attempt).values(ended=True))
+        claims.end(connection, self._tables.claims, self._attempt)
+
+    def _count(self, connection: Connection) -> Share:
+        tasks = self._tables.tasks
+        query = select(tasks.c.task_key, tasks.c.renewed_at, DatabaseTime().label("now")).where(
+            tasks.c.yandex_vision_conn_id == self._conn_id, tasks.c.ended.is_(False)
+        )
+        rows = connection.execute(query).fetchall()
+        living = sorted({self._key, *(row.task_key for row in rows if row.now - row.renewed_at < LIFETIME)})
+        return Share(living.index(self._key), len(living))
+
+
+def task_key(task: TaskKey) -> str:
+    """Key of a task instance: SHA-256 of its ids and its map index, separated by NUL, in hex."""
+    return hashlib.sha256("\0".join(map(str, vars(task).values())).encode()).hexdigest()
+
+
+def forget(connection: Connection, tables: LedgerTables, before: datetime) -> None:
+    """Delete tasks that were not renewed since then, and claims of attempts that nobody knows."""
+    tasks, claimed = tables
+    # Queries come first: a DELETE that finds nothing locks what it looks through on MySQL.
+    old = select(tasks.c.task_key).where(tasks.c.renewed_at < before)
+    for (key,) in connection.execute(old).fetchall():
+        connection.execute(tasks.delete().where(tasks.c.task_key == key))
+    known = claimed.outerjoin(tasks, tasks.c.attempt == claimed.c.attempt)
+    orphans = select(claimed.c.attempt).select_from(known).where(tasks.c.attempt.is_(None)).distinct()
+    for (attempt,) in connection.execute(orphans).fetchall():
+        claims.end(connection, claimed, attempt)
