@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Asset as Asset
     from airflow.sdk import BaseHook as BaseHook
     from airflow.sdk import BaseOperator as BaseOperator
+    from airflow.sdk import BaseOperatorLink as BaseOperatorLink
     from airflow.sdk import Connection as Connection
     from airflow.sdk import Context as Context
     from airflow.sdk import Param as Param
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from airflow.sdk.exceptions import AirflowFailException as AirflowFailException
     from airflow.sdk.exceptions import AirflowNotFoundException as AirflowNotFoundException
     from airflow.sdk.exceptions import AirflowSkipException as AirflowSkipException
+    from airflow.sdk.execution_time.xcom import XCom as XCom
     from airflow.sdk.io import attach as attach
     from airflow.sdk.log import mask_secret as mask_secret
     from airflow.sdk.observability.stats import Stats as Stats
@@ -34,6 +36,7 @@ PLACES = {
     "Asset": ("airflow.sdk", "airflow.datasets:Dataset"),
     "BaseHook": ("airflow.sdk", "airflow.hooks.base"),
     "BaseOperator": ("airflow.sdk", "airflow.models"),
+    "BaseOperatorLink": ("airflow.sdk", "airflow.models.baseoperatorlink"),
     "Connection": ("airflow.sdk", "airflow.models.connection"),
     "Context": ("airflow.sdk", "airflow.utils.context"),
     "Param": ("airflow.sdk", "airflow.models.param"),
@@ -42,6 +45,7 @@ PLACES = {
     "AirflowFailException": ("airflow.sdk.exceptions", "airflow.exceptions"),
     "AirflowNotFoundException": ("airflow.sdk.exceptions", "airflow.exceptions"),
     "AirflowSkipException": ("airflow.sdk.exceptions", "airflow.exceptions"),
+    "XCom": ("airflow.sdk.execution_time.xcom", "airflow.models.xcom"),
     "attach": ("airflow.sdk.io", "airflow.io.store"),
     "mask_secret": (
         "airflow.sdk.log",

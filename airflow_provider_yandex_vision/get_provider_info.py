@@ -34,9 +34,14 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": "Yandex Vision",
-                "python-modules": ["airflow_provider_yandex_vision.operators.copy_search"],
+                "python-modules": [
+                    "airflow_provider_yandex_vision.operators.copy_report",
+                    "airflow_provider_yandex_vision.operators.copy_search",
+                    "airflow_provider_yandex_vision.operators.decide",
+                ],
             }
         ],
+        "extra-links": ["airflow_provider_yandex_vision.operators.copy_report.CopiesReportLink"],
         "hooks": [
             {
                 "integration-name": "Yandex Vision",

@@ -16,8 +16,13 @@ SUBJECTS = (
     "reading",
     "imports",
     "copies",
+    "page",
+    "findings",
     "fire",
     "endurance",
+    "quota",
+    "cost",
+    "hunt",
 )
 
 

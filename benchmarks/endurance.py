@@ -21,8 +21,8 @@ import psutil
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
-from airflow_provider_yandex_vision.results.schema import LedgerTables, Tables
 from benchmarks.report import AtLeast, AtMost, figure, show
+from benchmarks.tables import drop
 from tests.support.faults import FAULTS
 from tests.support.faulty_service import FaultyService, burning
 from tests.support.long_task import (
@@ -126,8 +126,7 @@ def running(service: FaultyService, url: str | None, *arguments: str) -> Iterato
                 yield task, url
         finally:
             engine = create_engine(url)
-            for table in (*Tables.named(TABLE), *LedgerTables.named(TABLE)):
-                table.drop(engine, checkfirst=True)
+            drop(engine, TABLE)
             engine.dispose()
 
 

@@ -24,7 +24,7 @@ from sqlalchemy.engine import Engine
 from airflow_provider_yandex_vision.compat import Connection
 from airflow_provider_yandex_vision.results.database import chunks
 from airflow_provider_yandex_vision.results.rows import NewRow, TaskKey, image_row, match_rows
-from airflow_provider_yandex_vision.results.schema import LedgerTables, Tables
+from airflow_provider_yandex_vision.results.schema import FindingTables, LedgerTables, Tables
 from airflow_provider_yandex_vision.results.table import ResultTable
 from airflow_provider_yandex_vision.vision.models import CopyMatch, CopySearchResult, utc_now
 
@@ -95,8 +95,17 @@ def fresh_tables(engine: Engine) -> Iterator[ResultTable]:
     try:
         yield table
     finally:
-        for each in (*Tables.named(name), *LedgerTables.named(name)):
-            each.drop(engine)
+        drop(engine, name)
+
+
+def drop(engine: Engine, name: str) -> None:
+    """Views first, since they depend on the tables."""
+    *kept, findings, open_findings = FindingTables.named(name)
+    with engine.begin() as connection:
+        for view in (open_findings, findings):
+            connection.exec_driver_sql(f"DROP VIEW IF EXISTS {view.fullname}")
+    for table in (*Tables.named(name), *LedgerTables.named(name), *kept):
+        table.drop(engine, checkfirst=True)
 
 
 def write_all(table: ResultTable, found: list[CopySearchResult]) -> None:

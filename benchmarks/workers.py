@@ -25,11 +25,11 @@ from typing import NamedTuple
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
-from airflow_provider_yandex_vision.results.schema import LedgerTables, Tables
 from benchmarks.peers import UNPACED, WINDOW
 from benchmarks.pictures import picture
 from benchmarks.processes import SPAWN, Usage, measured, service
 from benchmarks.service import Behaviour
+from benchmarks.tables import drop
 
 POSTGRESQL = "postgresql+psycopg2://postgres@127.0.0.1:5432/test"
 TASKS = (1, 2, 4)
@@ -121,8 +121,7 @@ def _fresh_table(url: str) -> Iterator[str]:
     try:
         yield name
     finally:
-        for table in (*Tables.named(name), *LedgerTables.named(name)):
-            table.drop(engine, checkfirst=True)
+        drop(engine, name)
         engine.dispose()
 
 

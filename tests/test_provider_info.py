@@ -148,6 +148,14 @@ def test_every_module_can_be_imported() -> None:
     assert getattr(import_module(module), cls) is YandexVisionHook
 
 
+def test_every_link_of_an_operator_is_declared() -> None:
+    """Or a DAG that was stored loses it."""
+    modules = [import_module(name) for entry in INFO["operators"] for name in entry["python-modules"]]
+    operators = [cls for module in modules for cls in vars(module).values() if hasattr(cls, "operator_extra_links")]
+    links = {type(link) for cls in operators for link in getattr(cls, "operator_extra_links", ()) or ()}
+    assert {f"{link.__module__}.{link.__name__}" for link in links} == set(INFO["extra-links"])
+
+
 def test_every_part_belongs_to_a_listed_integration() -> None:
     listed = {entry["integration-name"] for entry in INFO["integrations"]}
     assert {entry["integration-name"] for part in ("operators", "hooks") for entry in INFO[part]} == listed

@@ -71,7 +71,8 @@ def log_summary(summary: dict[str, Any], problems: Problems) -> None:
     """What people want to know at the end."""
     log.info(
         "Searched %(images)s images: %(found)s found, %(none)s none, %(rejected)s rejected, %(failed)s failed, "
-        "%(skipped)s skipped; %(matches)s matches, %(new_matches)s of them new",
+        "%(skipped)s skipped; %(matches)s matches, %(new_matches)s of them new; "
+        "%(open_matches)s open, %(new_open_matches)s of them new",
         summary,
     )
     log.info("Results are in %s", f"table {summary['table']}" if summary["table"] else "XCom")

@@ -12,11 +12,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Connection, Dialect, Row
-from sqlalchemy.schema import CreateColumn, CreateIndex
+from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
 from airflow_provider_yandex_vision.results.database import Database, chunks
 from airflow_provider_yandex_vision.results.rows import NewRow, finding_id, match_id
-from airflow_provider_yandex_vision.results.schema import ANSWERS, MYSQL_NAMES, Tables
+from airflow_provider_yandex_vision.results.schema import ANSWERS, MYSQL_NAMES, FindingTables, Tables
+from airflow_provider_yandex_vision.results.views import ensure_views, missing_views
 from airflow_provider_yandex_vision.vision.errors import TableError
 from airflow_provider_yandex_vision.vision.models import domain_of
 from airflow_provider_yandex_vision.vision.sites import normal_host, site_of
@@ -26,17 +27,20 @@ log = logging.getLogger(__name__)
 ROWS_PER_BATCH = 500
 
 
-def ensure_tables(database: Database, tables: Tables, *others: sa.Table, create: bool) -> None:
-    """Make sure that the tables exist, have all columns, and that rows of an older version mean what new ones mean.
+def ensure_tables(database: Database, tables: Tables, kept: FindingTables, *others: sa.Table, create: bool) -> None:
+    """Make sure that tables and views exist, have all columns, and that rows of an older version mean what new ones do.
 
-    :param create: create missing tables, and columns that a later version added. Tasks may race to do so.
-    :raises TableError: a table or a column is missing and not created.
+    :param create: create what is missing, also the columns that a later version added. Tasks may race to do so.
+    :raises TableError: something is missing and not created.
     """
-    every = (*tables, *others)
+    every = (*tables, *others, kept.decisions, kept.reported)
     missing = [table for table in every if not _columns(database, table)]
-    if missing and not create:
-        names = ", ".join(table.fullname for table in missing)
-        raise TableError(f"{database.table} lacks {names}: create what is missing, or set create_table=True")
+    lacking = {table: _lacking(database, table) for table in every if table not in missing}
+    if not create:
+        statements = [each for table in missing for each in _creation(database.dialect, table)]
+        statements += [each for table in lacking for each in _statements(database.dialect, table, lacking[table])]
+        statements += missing_views(database, tables, kept)
+        _check_complete(database, tables, missing, statements)
     for table in missing:
         try:
             database.transact("create", partial(table.create, checkfirst=True), TableError)
@@ -44,16 +48,21 @@ def ensure_tables(database: Database, tables: Tables, *others: sa.Table, create:
             # Tasks that start together race to create the table; all but one fail.
             if not _columns(database, table):
                 raise
-    lacking = {table: _lacking(database, table) for table in every}
-    statements = [each for table in every for each in _statements(database.dialect, table, lacking[table])]
-    if statements and not create:
-        raise TableError(
-            f"{database.table} was made by an older version: run these statements, or set create_table=True: "
-            + "; ".join(statements)
-        )
-    for table in every:
-        _add_columns(database, table, lacking[table])
+    for table, columns in lacking.items():
+        _add_columns(database, table, columns)
     convert_matches(database, tables)
+    ensure_views(database, tables, kept)
+
+
+def _check_complete(database: Database, tables: Tables, missing: Sequence[sa.Table], statements: Sequence[str]) -> None:
+    """:raises TableError: there are statements to run."""
+    if statements:
+        is_new = not set(tables).isdisjoint(missing)
+        names = ", ".join(table.fullname for table in missing)
+        lacks = f"lacks {names}" if is_new else "was made by an older version"
+        raise TableError(
+            f"{database.table} {lacks}: run these statements, or set create_table=True: " + "; ".join(statements)
+        )
 
 
 def convert_matches(database: Database, tables: Tables) -> None:
@@ -99,6 +108,11 @@ def _lacking(database: Database, table: sa.Table) -> list[sa.Column[Any]]:
             "add the columns, or use another table"
         )
     return lacking
+
+
+def _creation(dialect: Dialect, table: sa.Table) -> list[str]:
+    statements: list[Any] = [CreateTable(table), *map(CreateIndex, table.indexes)]
+    return [" ".join(str(each.compile(dialect=dialect)).split()) for each in statements]
 
 
 def _statements(dialect: Dialect, table: sa.Table, lacking: Sequence[sa.Column[Any]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The two results tables: their columns on any database."""
+"""The tables and views: their names, and their columns on any database."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from airflow_provider_yandex_vision.vision.models import Status
 ANSWERS: tuple[Status, ...] = ("found", "none")
 
 MATCHES_SUFFIX = "_matches"
-TASKS_SUFFIX = "_tasks"
-CLAIMS_SUFFIX = "_claims"
-MAX_NAME_LENGTH = 63 - len(MATCHES_SUFFIX)
+DECISIONS_SUFFIX, REPORTED_SUFFIX = "_decisions", "_reported"
+FINDINGS_SUFFIX, OPEN_SUFFIX = "_findings", "_open"
+TASKS_SUFFIX, CLAIMS_SUFFIX = "_tasks", "_claims"
+MAX_NAME_LENGTH = 63 - len(DECISIONS_SUFFIX)
 """PostgreSQL silently truncates identifiers after 63 characters, MySQL rejects them after 64."""
 
 LIFETIME = timedelta(seconds=20)
@@ -92,7 +93,7 @@ _MATCHES = sa.Table(
     "matches",
     sa.MetaData(),
     Column("match_id", CHAR(64), primary_key=True),
-    Column("finding_id", CHAR(64)),
+    Column("finding_id", CHAR(64), index=True),
     Column("image_id", CHAR(64), nullable=False, index=True),
     Column("rank_no", BigInteger, nullable=False),
     Column("image_url", Text, nullable=False),
@@ -135,6 +136,47 @@ _CLAIMS = sa.Table(
 )
 
 
+_DECISIONS = sa.Table(
+    "decisions",
+    sa.MetaData(),
+    Column("kind", Unicode(16), primary_key=True),
+    Column("subject", Unicode(253), primary_key=True),
+    Column("verdict", Unicode(16), nullable=False),
+    Column("note", Text),
+    Column("decided_by", Unicode(250)),
+    Column("decided_at", Timestamp),
+    **_MYSQL_OPTIONS,
+)
+
+_REPORTED = sa.Table(
+    "reported",
+    sa.MetaData(),
+    Column("report", Unicode(250), primary_key=True),
+    Column("finding_id", CHAR(64), primary_key=True),
+    Column("run_id", Unicode(250), nullable=False),
+    Column("reported_at", Timestamp),
+    **_MYSQL_OPTIONS,
+)
+
+_FINDINGS = sa.Table(
+    "findings",
+    sa.MetaData(),
+    Column("finding_id", CHAR(64)),
+    *(Column(name, Text) for name in ("page_url", "domain", "site", "title", "description", "image_url")),
+    Column("rank", BigInteger),
+    Column("image_uri", Text),
+    Column("pictures", BigInteger),
+    Column("first_seen_at", Timestamp),
+    Column("last_seen_at", Timestamp),
+    Column("current", sa.Boolean),
+    Column("verdict", Unicode(16)),
+    Column("note", Text),
+    Column("decided_by", Unicode(250)),
+    Column("decided_at", Timestamp),
+    Column("open", sa.Boolean),
+)
+
+
 class Tables(NamedTuple):
     """``images`` has one row per image, ``matches`` one row per page that shows it.
 
@@ -155,7 +197,35 @@ class Tables(NamedTuple):
         images = _IMAGES.to_metadata(sa.MetaData(), schema=schema, name=table)
         matches = _MATCHES.to_metadata(sa.MetaData(), schema=schema, name=table + MATCHES_SUFFIX)
         sa.Index(None, matches.c.first_seen_dag_id, matches.c.first_seen_run_id)
+        sa.Index(None, matches.c.first_seen_at, matches.c.finding_id)
         return cls(images, matches)
+
+
+class FindingTables(NamedTuple):
+    """What people decided, what reports have shown, and two views: all findings, and the open ones.
+
+    A finding is a page that shows a content, in however many images. ``reported_at`` is NULL while a run that claimed
+    a finding has not shown it.
+    """
+
+    decisions: sa.Table
+    reported: sa.Table
+    findings: sa.Table
+    open: sa.Table
+
+    @classmethod
+    def named(cls, name: str) -> FindingTables:
+        """
+        :param name: of the images table, ``table`` or ``schema.table``.
+        :raises TableError: the name is invalid.
+        """
+        schema, table = _parts(name)
+        return cls(
+            _DECISIONS.to_metadata(sa.MetaData(), schema=schema, name=table + DECISIONS_SUFFIX),
+            _REPORTED.to_metadata(sa.MetaData(), schema=schema, name=table + REPORTED_SUFFIX),
+            _FINDINGS.to_metadata(sa.MetaData(), schema=schema, name=table + FINDINGS_SUFFIX),
+            _FINDINGS.to_metadata(sa.MetaData(), schema=schema, name=table + OPEN_SUFFIX),
+        )
 
 
 class LedgerTables(NamedTuple):

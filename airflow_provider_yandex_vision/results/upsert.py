@@ -29,7 +29,7 @@ def check_supported(database: str) -> None:
 def upsert(connection: Connection, table: Table, rows: Sequence[NewRow], changes: Changes) -> None:
     """Write rows with distinct keys, in the order of the keys: writers of the same rows then do not deadlock."""
     write = _WRITES[connection.dialect.name]
-    for chunk in chunks(sorted(rows, key=itemgetter(_key(table)))):
+    for chunk in chunks(sorted(rows, key=itemgetter(*_key(table)))):
         write(connection, table, chunk, changes)
 
 
@@ -43,7 +43,7 @@ def _on_conflict(
 ) -> None:
     statement = insert(table)
     set_ = changes(statement.excluded)
-    connection.execute(statement.on_conflict_do_update(index_elements=[_key(table)], set_=set_), rows)
+    connection.execute(statement.on_conflict_do_update(index_elements=_key(table), set_=set_), rows)
 
 
 def _on_conflict_arrays(connection: Connection, table: Table, rows: Sequence[NewRow], changes: Changes) -> None:
@@ -53,7 +53,7 @@ def _on_conflict_arrays(connection: Connection, table: Table, rows: Sequence[New
     statement = postgresql.insert(table)
     set_ = changes(statement.excluded)
     connection.execute(
-        statement.from_select(names, select(*arrays)).on_conflict_do_update(index_elements=[_key(table)], set_=set_),
+        statement.from_select(names, select(*arrays)).on_conflict_do_update(index_elements=_key(table), set_=set_),
         {f"new_{name}": [row[name] for row in rows] for name in names},
     )
 
@@ -66,5 +66,5 @@ _WRITES: dict[str, Callable[[Connection, Table, Sequence[NewRow], Changes], None
 }
 
 
-def _key(table: Table) -> str:
-    return table.primary_key.columns.keys()[0]
+def _key(table: Table) -> list[str]:
+    return table.primary_key.columns.keys()

@@ -104,9 +104,13 @@ def test_log_names_the_first_problems_and_counts_the_others(caplog: pytest.LogCa
         status: Status = "failed" if number % 2 else "rejected"
         problems.note([CopySearchResult(f"s3://b/{number}", status, error_code="GONE", error_message="deleted")])
         problems.note([CopySearchResult("s3://b/fine", "none", 0)])
-    log_summary({**summary_of(COUNTS, due(), "copies", 1.0), "new_matches": 3}, problems)
+    counted = {"new_matches": 3, "open_matches": 2, "new_open_matches": 1}
+    log_summary({**summary_of(COUNTS, due(), "copies", 1.0), **counted}, problems)
     lines = caplog.messages
-    assert lines[0] == ("Searched 7 images: 1 found, 1 none, 1 rejected, 1 failed, 1 skipped; 4 matches, 3 of them new")
+    assert lines[0] == (
+        "Searched 7 images: 1 found, 1 none, 1 rejected, 1 failed, 1 skipped; "
+        "4 matches, 3 of them new; 2 open, 1 of them new"
+    )
     assert lines[1] == "Results are in table copies"
     assert lines[2] == "s3://b/0: rejected: GONE: deleted"
     assert lines[3] == "s3://b/1: failed: GONE: deleted"

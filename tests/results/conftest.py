@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 
-from airflow_provider_yandex_vision.results.schema import LedgerTables, Tables
+from airflow_provider_yandex_vision.results.schema import FindingTables, LedgerTables, Tables
 from airflow_provider_yandex_vision.results.table import ResultTable
 from tests.results.samples import FIRST_RUN
 
@@ -55,8 +55,16 @@ def engine(url: str) -> Iterator[Engine]:
 def name(engine: Engine) -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex[:12]}"
     yield name
-    for each in (*Tables.named(name), *LedgerTables.named(name)):
-        with engine.begin() as connection:
+    drop(engine, name)
+
+
+def drop(engine: Engine, name: str) -> None:
+    """Drop what exists of the tables and views."""
+    *tables, findings, open_findings = (*Tables.named(name), *LedgerTables.named(name), *FindingTables.named(name))
+    with engine.begin() as connection:
+        for each in (open_findings, findings):
+            connection.execute(text(f"DROP VIEW IF EXISTS {each.name}"))
+        for each in tables:
             connection.execute(text(f"DROP TABLE IF EXISTS {each.name}"))
 
 

@@ -197,7 +197,7 @@ def test_statements_to_run_are_the_error_without_create(engine: Engine, old: str
     with pytest.raises(TableError, match="was made by an older version: run these statements") as caught:
         table.prepare(create=False)
     _, _, statements = str(caught.value).rpartition("create_table=True: ")
-    assert len(statements.split("; ")) == 8
+    assert len(statements.split("; ")) == 17
     with engine.begin() as connection:
         for statement in statements.split("; "):
             connection.exec_driver_sql(statement)

@@ -14,11 +14,11 @@ from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.engine import Dialect, Engine, make_url
 from sqlalchemy.schema import CreateTable
 
-from airflow_provider_yandex_vision.results.schema import Tables, Timestamp
+from airflow_provider_yandex_vision.results.schema import FindingTables, LedgerTables, Tables, Timestamp
 from airflow_provider_yandex_vision.results.table import ResultTable
 from airflow_provider_yandex_vision.vision.errors import TableError
 from airflow_provider_yandex_vision.vision.models import CopySearchResult
-from tests.results.conftest import server_url
+from tests.results.conftest import drop, server_url
 from tests.results.samples import FIRST_RUN, MONDAY, SECOND_RUN, SHA, found, select_rows
 
 COLUMNS = {
@@ -26,6 +26,10 @@ COLUMNS = {
     " content_sha256 etag size_bytes mime_type searched_at checked_at request_id dag_id run_id task_id map_index",
     "matches": "match_id finding_id image_id rank_no image_url page_url domain site title description current"
     " first_seen_at last_seen_at first_seen_dag_id first_seen_run_id",
+    "decisions": "kind subject verdict note decided_by decided_at",
+    "reported": "report finding_id run_id reported_at",
+    "findings": "finding_id page_url domain site title description image_url rank image_uri pictures first_seen_at"
+    " last_seen_at current verdict note decided_by decided_at open",
 }
 
 
@@ -34,6 +38,13 @@ def test_columns_are_those_documented() -> None:
     assert [column.name for column in images.columns] == COLUMNS["images"].split()
     assert [column.name for column in matches.columns] == COLUMNS["matches"].split()
     assert (images.name, matches.name) == ("copies", "copies_matches")
+    decisions, reported, findings, open_findings = FindingTables.named("copies")
+    assert [column.name for column in decisions.columns] == COLUMNS["decisions"].split()
+    assert [column.name for column in reported.columns] == COLUMNS["reported"].split()
+    assert [column.name for column in findings.columns] == COLUMNS["findings"].split()
+    assert [column.name for column in open_findings.columns] == COLUMNS["findings"].split()
+    assert (decisions.name, reported.name) == ("copies_decisions", "copies_reported")
+    assert (findings.name, open_findings.name) == ("copies_findings", "copies_open")
 
 
 def test_name_may_include_a_schema() -> None:
@@ -42,7 +53,7 @@ def test_name_may_include_a_schema() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "x; drop table y", 'x"', "x'", "a b", "a-b", "1st", "a.b.c", ".x", "x.", "снимки", "x\n", "x" * 56]
+    "name", ["", "x; drop table y", 'x"', "x'", "a b", "a-b", "1st", "a.b.c", ".x", "x.", "снимки", "x\n", "x" * 54]
 )
 def test_invalid_name_is_rejected(name: str) -> None:
     with pytest.raises(TableError, match="not a table name"):
@@ -50,13 +61,12 @@ def test_invalid_name_is_rejected(name: str) -> None:
 
 
 def test_longest_name_fits_every_database(engine: Engine, name: str) -> None:
-    longest = name.ljust(55, "x")
+    longest = name.ljust(53, "x")
     try:
         ResultTable(engine, longest, FIRST_RUN).prepare()
         assert select_rows(engine, f"{longest}_matches", "match_id") == []
     finally:
-        for each in Tables.named(longest):
-            each.drop(engine)
+        drop(engine, longest)
 
 
 @pytest.mark.parametrize("server", ["mysql", "mariadb"])
@@ -146,7 +156,12 @@ def test_tables_are_created_with_indexes(engine: Engine, name: str) -> None:
         [index["column_names"] for index in inspect(engine).get_indexes(each)] for each in (name, f"{name}_matches")
     ]
     assert sorted(indexed[0]) == [["content_sha256"], ["run_id"]]
-    assert sorted(indexed[1]) == [["first_seen_dag_id", "first_seen_run_id"], ["image_id"]]
+    assert sorted(indexed[1]) == [
+        ["finding_id"],
+        ["first_seen_at", "finding_id"],
+        ["first_seen_dag_id", "first_seen_run_id"],
+        ["image_id"],
+    ]
 
 
 def test_preparation_changes_no_rows(engine: Engine, table: ResultTable) -> None:
@@ -164,13 +179,14 @@ def test_one_missing_table_is_created(engine: Engine, name: str) -> None:
 
 def test_missing_table_is_an_error_without_create(engine: Engine, name: str) -> None:
     Tables.named(name).images.create(engine)
-    missing = f"lacks {name}_matches, {name}_tasks, {name}_claims: create what is missing, or set create_table=True"
-    with pytest.raises(TableError, match=missing):
+    with pytest.raises(TableError, match=f"lacks {name}_matches, .*: run these .* create_table=True: CREATE TABLE"):
         ResultTable(engine, name, FIRST_RUN).prepare(create=False)
 
 
 def test_error_names_all_missing_tables(engine: Engine, name: str) -> None:
-    with pytest.raises(TableError, match=f"lacks {name}, {name}_matches, {name}_tasks, {name}_claims: create"):
+    with pytest.raises(
+        TableError, match=f"lacks {name}, {name}_matches, {name}_tasks, {name}_claims, {name}_decisions, "
+    ):
         ResultTable(engine, name, FIRST_RUN).prepare(create=False)
 
 
@@ -210,14 +226,13 @@ class TestPermissions:
 
     def test_write_permission_is_checked(self, nobody: Engine, table: ResultTable, engine: Engine) -> None:
         with engine.begin() as connection:
-            for each in Tables.named(table.name):
+            for each in (*Tables.named(table.name), *LedgerTables.named(table.name), *FindingTables.named(table.name)):
                 connection.execute(text(f"GRANT SELECT ON {each.name} TO {nobody.url.username}"))
         try:
             with pytest.raises(TableError, match=f"cannot write table {table.name}"):
                 ResultTable(nobody, table.name, FIRST_RUN).prepare()
         finally:
-            for each in Tables.named(table.name):
-                each.drop(engine)
+            drop(engine, table.name)
 
 
 def test_missing_schema_is_an_error(engine: Engine) -> None:
