@@ -26,7 +26,7 @@ DOCS = .venv-docs/bin
 .PHONY: help demo quick test check matrix resolve installs lowest lint types bench fire fuzz mutants pins newest docs screenshots wheel workflows clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY)  ## a search in a real Airflow; set YANDEX_VISION_API_KEY and IMAGES to use your own
 	@$(BIN)/python demo/run.py
@@ -91,7 +91,9 @@ docs: .venv-docs/.ready  ## the documentation site, into site/; a dead link is a
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/mkdocs build --strict --quiet
 	$(DOCS)/python .ci/llms.py
 
-screenshots: $(READY)  ## make the pictures of docs/ again, in a real browser
+screenshots: demo  ## make the pictures of docs/ again, in a real browser: the demo's report, and the connection form
+	chromium --headless --no-sandbox --hide-scrollbars --window-size=1280,960 --screenshot=docs/report.png \
+	    "file://$$(ls -t $(CURDIR)/.airflow/*/reports/*/copies.html | head -n 1)"
 	UPDATE_SCREENSHOTS=1 $(BIN)/python -m pytest tests/integration/test_form.py
 
 wheel: .venv-docs/.ready  ## build the sdist, the wheel from it, and check both

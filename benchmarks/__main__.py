@@ -17,8 +17,12 @@ SUBJECTS = (
     "imports",
     "copies",
     "page",
+    "findings",
     "fire",
     "endurance",
+    "quota",
+    "cost",
+    "hunt",
 )
 
 

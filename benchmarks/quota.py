@@ -1,7 +1,11 @@
-"""How much of a quota is used, and how many requests are throttled for it."""
+"""How much of a quota is used, and how many requests are throttled for it: ``python -m benchmarks quota``.
+
+First by clients that do not know of each other, then by tasks that share a table.
+"""
 
 from __future__ import annotations
 
+import argparse
 import logging
 import time
 from collections.abc import Iterator
@@ -12,10 +16,12 @@ from itertools import count
 from airflow_provider_yandex_vision.search.search import CopySearch
 from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.vision import ApiKey, Image, VisionClient
+from benchmarks import sharing
 from benchmarks.pictures import picture
 from benchmarks.processes import alone, service
 from benchmarks.report import AtLeast, AtMost, figure, show
 from benchmarks.service import Behaviour
+from benchmarks.tasks import DATABASES
 
 QUOTA = 10.0
 """Requests per second."""
@@ -48,6 +54,15 @@ CASES = (
     Case("bursts of 0.2 s, five times too high", QUOTA * 5, 1, use=95, throttled=5, burst=0.2),
     Case("bursts of 0.2 s, four independent processes", QUOTA, 4, use=90, throttled=5, burst=0.2),
 )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks quota", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=120.0, help="duration of each run")
+    parser.add_argument("--database", choices=DATABASES, default="PostgreSQL")
+    options = parser.parse_args()
+    report(options.seconds)
+    sharing.report(options.seconds, options.database)
 
 
 def report(seconds: float) -> None:
@@ -86,3 +101,7 @@ def _images(process: int) -> Iterator[Image]:
     """Endless, and distinct between processes."""
     for n in count(process << 32):
         yield Image(f"file:///{n}", lambda n=n: picture(n, IMAGE_BYTES), IMAGE_BYTES)  # type: ignore[misc]
+
+
+if __name__ == "__main__":
+    main()

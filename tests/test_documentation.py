@@ -6,6 +6,7 @@ import ast
 import os
 import re
 import runpy
+import socket
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -117,7 +118,11 @@ def test_start_works_word_for_word(name: str, tmp_path: Path) -> None:
         file.write_text(code)
     # The commands, and what the log promises to say at the end.
     _install, draw, emulator, run, promised = re.findall(r"```\n(.*?)```", shown.sub("", written), re.DOTALL)
-    serve = emulator.replace(". venv/bin/activate\n", "exec ")
+    # Another port than the default one, which may be in use on this machine.
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    serve = emulator.replace(". venv/bin/activate\n", "exec ").replace("--pages", f"--port {port} --pages")
+    run = run.replace(":8085", f":{port}")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     environment["PYTHONPATH"] = f"{ROOT}{os.pathsep}{environment['PYTHONPATH']}"

@@ -10,14 +10,16 @@ import socket
 import time
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import urljoin
+from weakref import WeakSet
 
 from urllib3 import BaseHTTPResponse, PoolManager, Timeout
 from urllib3.exceptions import HTTPError, ProtocolError
 from urllib3.util import Url, parse_url
 
 from airflow_provider_yandex_vision.compat import conf
+from airflow_provider_yandex_vision.vision.calls import Call, Calls, watched
 from airflow_provider_yandex_vision.vision.errors import (
     GONE,
     ConfigurationError,
@@ -33,7 +35,6 @@ MAX_REDIRECTS = 5
 CONNECT_SECONDS = 10
 SILENT_SECONDS = 30
 MAX_SECONDS = 300
-"""Of one image, however slowly it trickles in."""
 RETRY_SECONDS = (0.5, 2.0)
 MAX_PIECE_BYTES = 64 * 1024
 MAX_ETAG_LENGTH = 256
@@ -64,12 +65,18 @@ class Web:
     :param max_bytes: a larger image is rejected, and not read to its end.
     :param allowed: networks to read from although they are not public. By default those in Airflow's configuration,
         section ``yandex_vision``, option ``allowed_networks``.
+    :param max_seconds: of an image as a whole, however slowly it trickles in.
     :raises ConfigurationError: that option is not a list of networks.
     """
 
-    def __init__(self, max_bytes: int, allowed: tuple[Network, ...] | None = None) -> None:
+    def __init__(
+        self, max_bytes: int, allowed: tuple[Network, ...] | None = None, max_seconds: float = MAX_SECONDS
+    ) -> None:
         self._max_bytes = max_bytes
+        self._max_seconds = max_seconds
+        self._calls = Calls()
         self._allowed = configured_networks() if allowed is None else allowed
+        self._watched: WeakSet[Any] = WeakSet()
         self._pools = PoolManager(num_pools=32, maxsize=32, ca_certs=os.environ.get("REQUESTS_CA_BUNDLE"))
 
     def image(self, url: str) -> Image:
@@ -82,18 +89,33 @@ class Web:
         :raises ImageRejectedError: it is larger than ``max_bytes``.
         :raises ImageUnreadableError: the server did not return it, or its address is not public.
         """
+        with self._calls.call(url, self._max_seconds) as call:
+            try:
+                content = self._read_patiently(url, call)
+            except ImageUnreadableError:
+                if not call.over:
+                    raise
+            else:
+                if not call.over:
+                    return content
+        raise ImageUnreadableError(f"reading took longer than {self._max_seconds:g} seconds", "TIMEOUT")
+
+    def _read_patiently(self, url: str, call: Call) -> Content:
         for seconds in RETRY_SECONDS:
             try:
                 return self._read(url)
             except TemporaryError:
+                if call.over:
+                    raise
                 time.sleep(seconds)
         return self._read(url)
 
     def _etag(self, url: str) -> str | None:
         """Without it, the image is merely taken for a changed one."""
         try:
-            reply = self._request("HEAD", url)
-            reply.drain_conn()  # there is nothing in it
+            with self._calls.call(url, CONNECT_SECONDS + SILENT_SECONDS):
+                reply = self._request("HEAD", url)
+                reply.drain_conn()  # there is nothing in it
         except Exception:  # reading it tells the reason
             return None
         return _etag_of(reply) if reply.status == 200 else None
@@ -113,12 +135,10 @@ class Web:
         return content
 
     def _pieces(self, reply: BaseHTTPResponse) -> Iterator[bytes]:
-        size, deadline = 0, time.monotonic() + MAX_SECONDS
+        size = 0
         while piece := reply.read1(MAX_PIECE_BYTES, decode_content=False):
             size += len(piece)
             self._check_size(size)
-            if time.monotonic() > deadline:
-                raise ImageUnreadableError(f"reading took longer than {MAX_SECONDS} seconds")
             yield piece
 
     def _check_size(self, size: int) -> None:
@@ -143,9 +163,12 @@ class Web:
         for address in self._addresses(host, port):
             # Connects to the address that was checked: the host may have another one by now.
             names = {"server_hostname": host, "assert_hostname": host} if scheme == "https" else {}
-            pool = self._pools.connection_from_host(address, port, scheme, pool_kwargs=names)
+            pool: Any = self._pools.connection_from_host(address, port, scheme, pool_kwargs=names)
+            if pool not in self._watched:
+                pool.ConnectionCls = watched(pool.ConnectionCls, self._calls)
+                self._watched.add(pool)
             try:
-                return pool.urlopen(
+                reply: BaseHTTPResponse = pool.urlopen(
                     method,
                     url.request_uri,
                     headers={**HEADERS, "Host": str(url.netloc)},
@@ -155,6 +178,7 @@ class Web:
                     preload_content=False,
                     decode_content=False,
                 )
+                return reply
             except (HTTPError, OSError) as error:
                 failure = error
         # An idle connection may have been closed just now.

@@ -11,7 +11,8 @@ from typing import Any
 
 from airflow_provider_yandex_vision.images import s3
 from airflow_provider_yandex_vision.images.files import File
-from airflow_provider_yandex_vision.vision.errors import ImageRejectedError, ImageUnreadableError
+from airflow_provider_yandex_vision.images.limits import check_size
+from airflow_provider_yandex_vision.vision.errors import ImageUnreadableError
 from airflow_provider_yandex_vision.vision.models import Content
 
 MAX_READS = 3
@@ -44,9 +45,9 @@ def _read_local(file: File, max_bytes: int) -> tuple[bytes, str | None]:
             before = os.fstat(stream.fileno())
             if not stat.S_ISREG(before.st_mode):
                 raise ImageUnreadableError("not a regular file", "NOT_A_FILE")
-            content = stream.read(max_bytes + 1)
+            check_size(before.st_size, max_bytes)
+            content = stream.read(before.st_size + 1)
             after = os.fstat(stream.fileno())
-        _check_size(content, max_bytes)
         if (before.st_size, before.st_mtime) == (after.st_size, after.st_mtime):
             return content, File.of(file.name, {"size": after.st_size, "mtime": after.st_mtime}).etag
     raise _changing()
@@ -59,10 +60,9 @@ def _open_at_once(path: str, flags: int) -> int:
 
 def _read_s3(fs: Any, file: File, max_bytes: int) -> tuple[bytes, str | None]:
     try:
-        content, etag = s3.read(fs, file.name, max_bytes + 1, MAX_SECONDS)
+        content, etag = s3.read(fs, file.name, max_bytes, MAX_SECONDS)
     except asyncio.TimeoutError as error:
         raise ImageUnreadableError(f"reading took longer than {MAX_SECONDS} seconds", "TIMEOUT") from error
-    _check_size(content, max_bytes)
     return content, etag or file.etag
 
 
@@ -70,7 +70,7 @@ def _read_other(fs: Any, file: File, max_bytes: int) -> tuple[bytes, str | None]
     """Only if size or digest differ is the store asked for the version: they can differ in an unchanged file."""
     for _ in range(MAX_READS):
         content: bytes = fs.cat_file(file.name, end=max_bytes + 1 if file.size else None)
-        _check_size(content, max_bytes)
+        check_size(len(content), max_bytes)
         if file.size in (None, len(content)) and _may_be_digest_of(content, file.etag):
             return content, file.etag
         fs.invalidate_cache(file.name)
@@ -84,11 +84,6 @@ def _read_other(fs: Any, file: File, max_bytes: int) -> tuple[bytes, str | None]
 def _may_be_digest_of(content: bytes, etag: str | None) -> bool:
     is_digest = re.fullmatch("[0-9a-f]{32}", etag or "")
     return not is_digest or hashlib.md5(content, usedforsecurity=False).hexdigest() == etag
-
-
-def _check_size(content: bytes, max_bytes: int) -> None:
-    if len(content) > max_bytes:
-        raise ImageRejectedError(f"the file has more than {max_bytes:,} bytes", "TOO_LARGE")
 
 
 def _changing() -> ImageUnreadableError:

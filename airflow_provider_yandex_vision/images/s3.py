@@ -8,6 +8,8 @@ from typing import Any
 
 from fsspec.asyn import sync
 
+from airflow_provider_yandex_vision.images.limits import check_size
+
 MAX_ATTEMPTS = 3
 SECONDS_BETWEEN_ATTEMPTS = 0.5
 
@@ -42,8 +44,9 @@ def list_objects(fs: Any, prefix: str, delimiter: str = "") -> Iterator[Mapping[
 
 
 def read(fs: Any, path: str, max_bytes: int, seconds: float) -> tuple[bytes, str | None]:
-    """The first bytes of an object, and the etag of what was read.
+    """The content of an object, and the etag of what was read.
 
+    :raises ImageRejectedError: it is larger than ``max_bytes``.
     :raises asyncio.TimeoutError: it took longer.
     """
     read: tuple[bytes, str | None] = sync(fs.loop, _read_in_time, fs, path, max_bytes, seconds)
@@ -68,12 +71,15 @@ async def _read(fs: Any, path: str, max_bytes: int) -> tuple[bytes, str | None]:
 async def _read_once(fs: Any, path: str, max_bytes: int) -> tuple[bytes, str | None]:
     bucket, _, key = path.partition("/")
     reply = await fs._call_s3("get_object", Bucket=bucket, Key=key)
-    body, left = reply["Body"], max_bytes
+    body = reply["Body"]
     pieces: list[bytes] = []
+    size = 0
     try:
-        while left and (piece := await body.read(left)):
+        check_size(reply.get("ContentLength", 0), max_bytes)
+        while piece := await body.read(max_bytes + 1 - size):
             pieces.append(piece)
-            left -= len(piece)
+            size += len(piece)
+            check_size(size, max_bytes)
     finally:
         body.close()
     return b"".join(pieces), reply.get("ETag", "").strip('"') or None

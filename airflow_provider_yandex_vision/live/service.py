@@ -76,7 +76,7 @@ class LiveService:
 
         :param api_key: instead of the right one.
         """
-        body = b"".join(RequestBody([encode_image(image, "image/png") for image in images]))
+        body = b"".join(RequestBody([encode_image(image, _mime_type(image)) for image in images]))
         headers = {
             "Authorization": f"Api-Key {api_key or self._api_key}",
             "Content-Type": "application/json",
@@ -108,6 +108,10 @@ class LiveService:
 
     def _show(self, text: str) -> str:
         return printable(text.replace(self._api_key, "***"))[:SHOWN_CHARACTERS]
+
+
+def _mime_type(image: bytes) -> str:
+    return "image/jpeg" if image.startswith(b"\xff\xd8\xff") else "image/png"
 
 
 def feature_of(result: dict[str, Any]) -> dict[str, Any]:

@@ -103,8 +103,8 @@ class YandexVisionCopyReportOperator(BaseOperator):
             raise AirflowFailException(str(error)) from None
 
     def _report(self, context: Any) -> Report:
+        from airflow_provider_yandex_vision.operators.context import task_key
         from airflow_provider_yandex_vision.operators.report_run import Report
-        from airflow_provider_yandex_vision.operators.run import task_key
 
         task = task_key(context, self.task_id)
         return Report(

@@ -51,15 +51,19 @@ class YandexVisionCopySearchOperator(BaseOperator):
         with commas or lines. With ``table``, each becomes a decision ``own`` in ``<table>_decisions``, which is taken
         back when the site leaves the list; what a person decided stays. (templated)
     :param max_images: search at most this many images per run. The summary says ``partial`` if some are left for
-        another run; with ``table``, they come first in it.
+        another run; with ``table``, they come first in it, and what killed attempts have paid for counts.
     :param plan_only: only count the images and requests, and estimate the time. Nothing is sent or billed.
+    :param canary: URL of an image that surely has copies. It is searched first, and billed, in each attempt that has
+        images to search; it gets no row. If no copies of it are found, the task fails before anything else is paid
+        for. (templated)
     :param shard: number of this task among ``shards``, from 0. Each image belongs to one shard, by the hash of its URI:
         ``.partial(…, shards=8).expand(shard=list(range(8)))``. (templated)
-    :param shards: number of tasks that share the images, the rate and the concurrency. (templated)
+    :param shards: number of tasks that share the images. (templated)
     :param max_failed_share: fail the task if a larger share of the images searched ended ``failed``, not counting
         ``rejected`` ones and files that were already missing in an earlier run; 0 tolerates none.
-    :param requests_per_second: of all shards together; reduced automatically while the service throttles.
-    :param max_concurrent_requests: requests in flight, of all shards together.
+    :param requests_per_second: of all running tasks with the same connection and ``table`` together, each of which has
+        an equal share; without ``table``, of all shards. Reduced automatically while the service throttles.
+    :param max_concurrent_requests: requests in flight, of the same tasks together.
     :param max_image_bytes: reject larger files without sending them.
     :param max_request_bytes: size of one request's body.
     :param convert_images: convert images that the service does not accept to JPEG, and scale down those that are too
@@ -74,6 +78,7 @@ class YandexVisionCopySearchOperator(BaseOperator):
         "images",
         "table",
         "sql_conn_id",
+        "canary",
         "own_sites",
         "shard",
         "shards",
@@ -93,6 +98,7 @@ class YandexVisionCopySearchOperator(BaseOperator):
         own_sites: Any = (),
         max_images: int | None = None,
         plan_only: bool = False,
+        canary: str | None = None,
         shard: int | str = 0,
         shards: int | str = 1,
         max_failed_share: float = 0.1,
@@ -115,6 +121,7 @@ class YandexVisionCopySearchOperator(BaseOperator):
         self.own_sites = own_sites
         self.max_images = max_images
         self.plan_only = plan_only
+        self.canary = canary
         self.shard = shard
         self.shards = shards
         self.max_failed_share = max_failed_share
@@ -135,12 +142,12 @@ class YandexVisionCopySearchOperator(BaseOperator):
         :raises YandexVisionError: a retry may help.
         """
         from airflow_provider_yandex_vision.operators.summary import check_failed
-        from airflow_provider_yandex_vision.vision.errors import AccessError, ConfigurationError
+        from airflow_provider_yandex_vision.vision.errors import AccessError, ConfigurationError, CopySearchOffError
 
         try:
             self._run = self._new_run(context)
             summary = self._run.run()
-        except ConfigurationError as error:
+        except (ConfigurationError, CopySearchOffError) as error:
             raise AirflowFailException(str(error)) from None
         except AccessError as error:
             denied = f"access denied for connection {self.yandex_vision_conn_id!r}"
@@ -164,7 +171,8 @@ class YandexVisionCopySearchOperator(BaseOperator):
         return lineage(self.images, self.object_storage_conn_id, self.table, self.sql_conn_id)
 
     def _new_run(self, context: Context) -> CopySearchRun:
-        from airflow_provider_yandex_vision.operators.run import CopySearchRun, Parameters, run_began, task_key
+        from airflow_provider_yandex_vision.operators.context import run_began, task_key
+        from airflow_provider_yandex_vision.operators.run import CopySearchRun, Parameters
 
         parameters = Parameters(**{field.name: getattr(self, field.name) for field in fields(Parameters)})
         return CopySearchRun(parameters, task_key(context, self.task_id), began=run_began(context))

@@ -20,6 +20,7 @@ from airflow_provider_yandex_vision.images.ignored import Ignored
 from airflow_provider_yandex_vision.images.location import Url
 from airflow_provider_yandex_vision.images.urls import list_images, urls_of
 from airflow_provider_yandex_vision.operators.arguments import check_types
+from airflow_provider_yandex_vision.operators.canary import canary_search, check_canary
 from airflow_provider_yandex_vision.operators.open_matches import open_findings, to_dict
 from airflow_provider_yandex_vision.operators.summary import Problems, count_metrics, log_summary, summary_of
 from airflow_provider_yandex_vision.operators.xcom import bounded
@@ -28,6 +29,7 @@ from airflow_provider_yandex_vision.results.due import DueImages
 from airflow_provider_yandex_vision.results.findings import Findings
 from airflow_provider_yandex_vision.results.quota import TableLedger
 from airflow_provider_yandex_vision.results.rows import TaskKey
+from airflow_provider_yandex_vision.results.silence import Silence
 from airflow_provider_yandex_vision.results.table import ResultTable
 from airflow_provider_yandex_vision.search import defaults
 from airflow_provider_yandex_vision.search.ledger import NoLedger, Share
@@ -36,7 +38,7 @@ from airflow_provider_yandex_vision.search.search import CopySearch
 from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.vision import VisionClient
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, SearchStoppedError
-from airflow_provider_yandex_vision.vision.models import CopySearchResult, Image, utc_now
+from airflow_provider_yandex_vision.vision.models import CopySearchResult, Image
 from airflow_provider_yandex_vision.vision.sites import parse_sites
 
 log = logging.getLogger(__name__)
@@ -59,6 +61,7 @@ class Parameters:
     own_sites: Any = ()
     max_images: int | None = None
     plan_only: bool = False
+    canary: str | None = None
     shard: int | str = 0
     shards: int | str = 1
     max_failed_share: float = 0.1
@@ -228,6 +231,20 @@ class CopySearchRun:
         if self._stopped:
             raise SearchStoppedError("the run was stopped before it was complete")
 
+    def _after_canary(self, client: VisionClient, due: DueImages) -> Iterable[Image]:
+        """The images that are due. The canary is searched first, if there are any."""
+        url = self._parameters.canary
+        if url is None:
+            return due
+        images = iter(due)
+        first = list(islice(images, 1))
+        if first:
+            with closing(canary_search(client, url, self._parameters.object_storage_conn_id, self.settings)) as search:
+                self._search = search
+                self._check_stopped()
+                check_canary(*search)
+        return chain(first, images)
+
     def _plan(self, due: DueImages, images_per_request: int) -> dict[str, Any]:
         to_search = sum(1 for _ in due)
         requests = math.ceil(to_search / images_per_request)
@@ -251,19 +268,25 @@ class CopySearchRun:
         undecided: set[tuple[str, str]] = set()
         problems = Problems()
         others = ledger or NoLedger(self._parameters.share)
-        with closing(CopySearch(client, due, self.settings, ledger=others)) as search:
+        silence = Silence(table.lookup) if table else None
+        images = self._after_canary(client, due)
+        with closing(CopySearch(client, images, self.settings, ledger=others)) as search:
             self._search = search
             self._check_stopped()
             try:
                 # A full batch may leave part of a reply, which is paid for as well.
                 for batch in search.batches(max_results=MAX_UNCOMMITTED_RESULTS - client.max_images_per_request):
-                    if table and ledger:
-                        table.write(batch)
+                    if table and ledger and silence:
+                        search.counts.refuse(table.write(silence.admit(batch)))
+                        # Also what is held back: two tasks could wait for each other's.
                         ledger.settle(batch)
+                        silence.check()
                     else:
                         results += map(bounded, batch)
                         undecided |= open_findings(batch, own_sites)
                     problems.note(batch)
+                if table and silence:
+                    table.write(silence.release())
             finally:
                 count_metrics(search.counts)
         summary = summary_of(search.counts, due, self._parameters.table, time.monotonic() - started)
@@ -274,21 +297,3 @@ class CopySearchRun:
         self.still_gone = table.still_gone() if table else 0
         log_summary(summary, problems)
         return summary if table else {**summary, "results": [to_dict(result, own_sites) for result in results]}
-
-
-def task_key(context: Any, task_id: str) -> TaskKey:
-    """:param context: as Airflow passes it to ``execute``."""
-    task_instance = context.get("ti")
-    if task_instance is None:
-        return TaskKey("", f"manual__{utc_now().isoformat()}", task_id)
-    map_index = task_instance.map_index
-    return TaskKey(task_instance.dag_id, task_instance.run_id, task_id, -1 if map_index is None else map_index)
-
-
-def run_began(context: Any) -> datetime | None:
-    """Start of the DAG run.
-
-    :param context: as Airflow passes it to ``execute``.
-    """
-    start: datetime | None = getattr(context.get("dag_run"), "start_date", None)
-    return start

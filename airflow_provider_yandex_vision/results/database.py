@@ -1,19 +1,19 @@
-"""Transactions with retries, and database errors that are safe to show."""
+"""Transactions that wait for trouble to pass, and the engine of a connection."""
 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count, islice
 from traceback import clear_frames
 from typing import Any, TypeVar
 
 from sqlalchemy.engine import Connection, Engine, Row
-from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql import Select
 
 from airflow_provider_yandex_vision.compat import AirflowException, AirflowNotFoundException, BaseHook
+from airflow_provider_yandex_vision.results.sql_errors import describe, is_duplicate, is_transient
 from airflow_provider_yandex_vision.search.pacing import Backoff, Random, Sleep
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, DatabaseError, YandexVisionError, printable
 
@@ -34,22 +34,6 @@ EXTRAS = {"postgres": "postgres", "mysql": "mysql", "sqlite": "sqlite"}
 
 KEYS_PER_QUERY = 900
 """Older SQLite allows 999 parameters per statement, Oracle 1,000 values per IN."""
-
-# PostgreSQL (appendix A): serialization failure, deadlock, lock timeout, shutdown, too many or lost connections.
-_SQLSTATES = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53300", "08001", "08003", "08006"}
-
-# MySQL and MariaDB: changed row, too many connections, shutdown, lock timeout, deadlock, killed, idle timeout;
-# from 2000 on, client errors: connection failed or lost.
-_MYSQL_ERRORS = {1020, 1040, 1053, 1205, 1213, 1927, 4031, 2002, 2003, 2006, 2013, 2055}
-
-# SQLite has no error codes before Python 3.11, libpq none for failed connections, DuckDB none at all.
-_TRANSIENT_WORDS = re.compile(
-    r"database (table |schema )?is locked|connection (refused|reset|timed out)|timeout expired|could not connect"
-    r"|closed the connection|starting up|shutting down|recovery mode|too many clients|conflict on ",
-    re.IGNORECASE,
-)
-
-_DUPLICATE = re.compile(r"duplicate (key|entry)|unique constraint (.*violated|failed)", re.IGNORECASE)
 
 
 class Database:
@@ -89,7 +73,7 @@ class Database:
             try:
                 with self._engine.begin() as connection:
                     return work(connection)
-            except SQLAlchemyError as error:
+            except (SQLAlchemyError, UnicodeError) as error:
                 message = f"cannot {action} {self.table}: {describe(error)}"
                 # Not chained: the driver's error may quote a row.
                 if not is_transient(error):
@@ -97,7 +81,7 @@ class Database:
                 if left <= 0:
                     raise DatabaseError(f"{message}; gave up after {attempt} attempts and {patience:.0f} s") from None
                 # Losing a race for a row or a table is business as usual.
-                level = logging.DEBUG if _is_duplicate(error) else logging.WARNING
+                level = logging.DEBUG if is_duplicate(error) else logging.WARNING
             except BaseException as error:
                 # An interrupted statement holds SQLite's lock as long as the frames that refer to it.
                 clear_frames(error.__traceback__)
@@ -110,34 +94,6 @@ class Database:
 
     def fetch(self, query: Select[Any]) -> Sequence[Row[Any]]:
         return self.transact("read", lambda connection: connection.execute(query).fetchall())
-
-
-def is_transient(error: SQLAlchemyError) -> bool:
-    """Whether a retry may succeed."""
-    if not isinstance(error, DBAPIError):
-        return False
-    cause = error.orig
-    codes = {getattr(cause, "pgcode", None), getattr(cause, "sqlstate", None), *getattr(cause, "args", ())[:1]}
-    return (
-        error.connection_invalidated
-        or _is_duplicate(error)
-        or not codes.isdisjoint(_SQLSTATES | _MYSQL_ERRORS)
-        or _TRANSIENT_WORDS.search(str(cause)) is not None
-    )
-
-
-def describe(error: SQLAlchemyError) -> str:
-    """The database's message on one line, without values of rows."""
-    cause = getattr(error, "orig", None) or error
-    if isinstance(error, DataError) or _is_duplicate(error):
-        return type(cause).__name__
-    # PostgreSQL quotes the row on the second line.
-    return f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]}"
-
-
-def _is_duplicate(error: SQLAlchemyError) -> bool:
-    """Whether another writer has just created the same row or table."""
-    return isinstance(error, DBAPIError) and _DUPLICATE.search(str(error.orig)) is not None
 
 
 def sql_engine(sql_conn_id: str) -> Engine:

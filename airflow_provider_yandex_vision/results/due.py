@@ -8,7 +8,8 @@ from heapq import heappop, heappush
 from logging import getLogger
 
 from airflow_provider_yandex_vision.results.database import chunks
-from airflow_provider_yandex_vision.results.table import CLOCK_SKEW, Now, ResultTable, SearchedImage
+from airflow_provider_yandex_vision.results.table import CLOCK_SKEW, ResultTable, SearchedImage
+from airflow_provider_yandex_vision.results.writing import Now
 from airflow_provider_yandex_vision.search.progress import Counts
 from airflow_provider_yandex_vision.vision.models import Image, utc_now
 

@@ -8,9 +8,10 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TypeVar
 
 from sqlalchemy import and_, func, select
 from sqlalchemy.engine import Connection, Engine
@@ -20,10 +21,14 @@ from airflow_provider_yandex_vision.results.clock import DatabaseTime
 from airflow_provider_yandex_vision.results.database import PATIENCE, Database
 from airflow_provider_yandex_vision.results.rows import TaskKey
 from airflow_provider_yandex_vision.results.schema import ANSWERS, LIFETIME, LedgerTables
-from airflow_provider_yandex_vision.results.table import Now, ResultTable
-from airflow_provider_yandex_vision.search.ledger import Answers, Claimed, Share
+from airflow_provider_yandex_vision.results.table import ResultTable
+from airflow_provider_yandex_vision.results.writing import Now
+from airflow_provider_yandex_vision.search.ledger import Known, Share
 from airflow_provider_yandex_vision.vision.errors import DatabaseError
+from airflow_provider_yandex_vision.vision.faults import may_be_billed
 from airflow_provider_yandex_vision.vision.models import CopySearchResult, utc_now
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +37,6 @@ SECONDS_TO_END = 2.0
 
 MEMORY = timedelta(days=30)
 """How long a task that ended is remembered, for a retry of it."""
-
-PERHAPS_BILLED = frozenset({"NO_REPLY", "PROTOCOL", "DEADLINE_EXCEEDED", "HTTP_502", "HTTP_504"})
-"""Error codes of an image whose answer may have been lost. The service bills no other image without an answer."""
 
 
 class TableLedger:
@@ -104,31 +106,32 @@ class TableLedger:
         """The task counts no more, and claims nothing."""
         self._try("end a task in", self._end)
 
-    def known(self, sha256s: Collection[str]) -> Answers:
+    def known(self, sha256s: Collection[str]) -> Known:
         """:raises DatabaseError: the answers cannot be read."""
-        return self._table.known(sha256s, self.fresh_for)
+        answers = self._answers(sha256s)
+        unknown = [sha256 for sha256 in sha256s if sha256 not in answers]
+        look = partial(claims.claims_of_others, tables=self._tables, attempt=self._attempt, sha256s=unknown)
+        others = self._try("read claims in", look) if unknown else None
+        return Known(answers, others.living if others else ())
 
-    def claim(self, sha256s: Collection[str]) -> Claimed:
+    def claim(self, sha256s: Collection[str]) -> Known:
         """Claim contents for this attempt, and charge for those that have no answer yet.
 
         :raises DatabaseError: the answers cannot be read.
         """
-        ours = set(sha256s)
-        charge = partial(self._charge, sha256s=ours)
-        try:
-            ours = self._database.transact("claim contents in", charge)
-            self._claimed |= ours
-        except DatabaseError as error:
-            self._warn(error)
+        claimed = self._try("claim contents in", partial(self._charge, sha256s=sha256s), PATIENCE)
+        if claimed is not None:
+            self._claimed |= claimed
+        ours = set(sha256s) if claimed is None else claimed
         # Only now: an answer that was stored before the claim became ours would be missed by an earlier look.
-        answers = self.known(ours) if ours else {}
+        answers = self._answers(ours) if ours else {}
         self._end_claims(answers, unbilled=len(answers))
-        return Claimed(answers, set(sha256s) - ours)
+        return Known(answers, set(sha256s) - ours)
 
     def settle(self, results: Iterable[CopySearchResult]) -> None:
         """End the claims of contents whose results are stored, and charge nothing for those that were not billed."""
         ended = {result.sha256: result for result in results if result.sha256 in self._claimed}
-        unbilled = [r for r in ended.values() if r.status not in ANSWERS and r.error_code not in PERHAPS_BILLED]
+        unbilled = [r for r in ended.values() if r.status not in ANSWERS and not may_be_billed(r.error_code or "")]
         self._end_claims(filter(None, ended), unbilled=len(unbilled))
 
     def _end_claims(self, sha256s: Iterable[str], unbilled: int) -> None:
@@ -136,16 +139,17 @@ class TableLedger:
         if not ended:
             return
 
-        def end(connection: Connection) -> None:
+        def end(connection: Connection) -> bool:
             claims.end(connection, self._tables.claims, self._attempt, ended)
             if unbilled:
                 self._pay(connection, -unbilled)
+            return True
 
-        try:
-            self._database.transact("end claims in", end)
+        if self._try("end claims in", end, PATIENCE):
             self._claimed.difference_update(ended)
-        except DatabaseError as error:
-            self._warn(error)
+
+    def _answers(self, sha256s: Collection[str]) -> Mapping[str, CopySearchResult]:
+        return self._table.known(sha256s, self.fresh_for)
 
     def _charge(self, connection: Connection, sha256s: Collection[str]) -> set[str]:
         ours = claims.claim(connection, self._tables, self._attempt, sha256s)
@@ -162,11 +166,13 @@ class TableLedger:
             self.renew()
         self.end()
 
-    def _try(self, action: str, work: Callable[[Connection], None], patience: float = 0) -> None:
+    def _try(self, action: str, work: Callable[[Connection], T], patience: float = 0) -> T | None:
+        """:return: None if the database did not let us."""
         try:
-            self._database.transact(action, work, patience=patience)
+            return self._database.transact(action, work, patience=patience)
         except DatabaseError as error:
             self._warn(error)
+            return None
 
     def _warn(self, error: DatabaseError) -> None:
         if not self._has_warned:

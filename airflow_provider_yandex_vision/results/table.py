@@ -4,36 +4,25 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import and_, case, func, literal_column, or_, select
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy import and_, func, or_, select
+from sqlalchemy.engine import Engine
 
 from airflow_provider_yandex_vision.results.database import Database, chunks
 from airflow_provider_yandex_vision.results.migration import ensure_tables
-from airflow_provider_yandex_vision.results.rows import (
-    TaskKey,
-    image_id,
-    image_row,
-    match_rows,
-    stored_result,
-)
+from airflow_provider_yandex_vision.results.rehearsal import rehearse
+from airflow_provider_yandex_vision.results.rows import TaskKey, image_id, stored_result
 from airflow_provider_yandex_vision.results.schema import ANSWERS, FindingTables, LedgerTables, Tables
-from airflow_provider_yandex_vision.results.upsert import check_supported, upsert
+from airflow_provider_yandex_vision.results.upsert import check_supported
+from airflow_provider_yandex_vision.results.writing import Now, Writer
 from airflow_provider_yandex_vision.search.pacing import Random, Sleep
-from airflow_provider_yandex_vision.vision.errors import GONE, STILL_GONE, TableError
-from airflow_provider_yandex_vision.vision.models import CopyMatch, CopySearchResult, Status, utc_now
-
-Now = Callable[[], datetime]  # aware
-
-OF_THE_ANSWER = ("copy_count", "match_count", "content_sha256", "size_bytes", "mime_type", "searched_at", "request_id")
-"""Columns that a search without an answer leaves alone if the image had an answer before."""
-
+from airflow_provider_yandex_vision.vision.errors import STILL_GONE
+from airflow_provider_yandex_vision.vision.models import CopySearchResult, Status, utc_now
 
 CLOCK_SKEW = timedelta(minutes=1)
 """How far the clocks of machines may differ. A time further in the future is as good as unknown."""
@@ -85,6 +74,7 @@ class ResultTable:
         self.task = task
         self._tables = Tables.named(name)
         self._database = Database(engine, name, sleep, random)
+        self._writer = Writer(self._database, self._tables, task, now)
         self._now = now
         images = self._tables.images.c
         self._by_this_run = and_(images.dag_id == task.dag_id, images.run_id == task.run_id)
@@ -98,17 +88,20 @@ class ResultTable:
         """
         kept, ledger = FindingTables.named(self.name), LedgerTables.named(self.name)
         ensure_tables(self._database, self._tables, kept, *ledger, create=create)
-        self._database.transact("write", self._rehearse, TableError)
+        rehearse(self._database, self._tables, self._writer, self.task, self._now())
 
-    def write(self, results: Sequence[CopySearchResult]) -> None:
+    def write(self, results: Sequence[CopySearchResult]) -> list[CopySearchResult]:
         """Commit results and their matches in one transaction; the last result for a URI wins.
 
         An answer replaces the one before as a whole, whatever their times: matches that it does not have are no longer
         ``current``. A search without an answer (``rejected``, ``failed``) says nothing about copies, and leaves the
         answer and its matches as they are.
+
+        :return: results that the database refuses, such as one with a text longer than it takes. Their rows are
+            ``failed``, with the reason.
         """
         latest = {result.uri: result for result in results}
-        self._database.transact("write", lambda connection: self._upsert(connection, latest.values()))
+        return self._writer.write([*latest.values()])
 
     def lookup(self, uris: Sequence[str]) -> dict[str, SearchedImage]:
         """What is known about these images, by URI; images never searched are left out."""
@@ -155,67 +148,6 @@ class ResultTable:
         query = select(func.count()).select_from(images).where(self._by_this_task, images.c.error_code == STILL_GONE)
         return int(self._database.fetch(query)[0][0])
 
-    def _upsert(self, connection: Connection, results: Iterable[CopySearchResult]) -> None:
-        now = self._now()
-        dated = [result if result.searched_at else replace(result, searched_at=now) for result in results]
-        answers = [(result, match_rows(result, self.task)) for result in dated if result.status in ANSWERS]
-        # A copy of a known answer has an older time.
-        answered = [image_row(result, self.task, now, len(rows)) for result, rows in answers]
-        unanswered = [
-            image_row(result, self.task, result.searched_at or now, None)
-            for result in dated
-            if result.status not in ANSWERS
-        ]
-        images, matches = self._tables
-        # The rows of images come first: they are the lock on their matches.
-        upsert(connection, images, answered, self._on_answer)
-        upsert(connection, images, unanswered, self._on_no_answer)
-        found = {row["match_id"]: row for _, rows in answers for row in rows}
-        ended = []
-        for key, last_seen_at in self._current_matches(connection, [row["image_id"] for row in answered]):
-            if key not in found:
-                ended.append(key)
-            elif found[key]["last_seen_at"] < last_seen_at <= now:  # a known answer may be older
-                found[key]["last_seen_at"] = last_seen_at
-        for keys in chunks(ended):
-            connection.execute(matches.update().where(matches.c.match_id.in_(keys)).values(current=False))
-        upsert(connection, matches, list(found.values()), _on_seen_again)
-
-    def _current_matches(self, connection: Connection, image_ids: Iterable[str]) -> Iterator[tuple[str, datetime]]:
-        """Keys, and when they were last seen."""
-        matches = self._tables.matches
-        for chunk in chunks(image_ids):
-            query = select(matches.c.match_id, matches.c.last_seen_at)
-            yield from connection.execute(query.where(matches.c.image_id.in_(chunk), matches.c.current)).fetchall()
-
-    def _on_answer(self, new: Any) -> dict[str, Any]:
-        return {column.name: new[column.name] for column in self._tables.images.columns if not column.primary_key}
-
-    def _on_no_answer(self, new: Any) -> dict[str, Any]:
-        images = self._tables.images.c
-        no_answer_yet = images.match_count.is_(None)
-        kept = {name: case((no_answer_yet, new[name]), else_=images[name]) for name in OF_THE_ANSWER}
-        # No bound values: PyMySQL takes none after VALUES.
-        gone: Any = literal_column(f"'{GONE}'")
-        still_gone: Any = literal_column(f"'{STILL_GONE}'")
-        is_other_run = or_(images.dag_id != new["dag_id"], images.run_id != new["run_id"])
-        was_gone = or_(images.error_code == still_gone, and_(images.error_code == gone, is_other_run))
-        error_code = case((and_(new["error_code"] == gone, was_gone), still_gone), else_=new["error_code"])
-        return {**self._on_answer(new), **kept, "error_code": error_code}
-
-    def _rehearse(self, connection: Connection) -> None:
-        """Write a row twice, count it and roll back: fails if permissions or keys are missing."""
-        match = CopyMatch(image_url="", page_url="", title="", description="", rank=1, domain="", site="")
-        probe = CopySearchResult(repr(self.task), "found", matches=(match,), searched_at=self._now())
-        for _ in range(2):
-            self._upsert(connection, [probe])
-        for table in self._tables:
-            rows = select(func.count()).select_from(table).where(table.c.image_id == image_id(probe.uri))
-            if connection.execute(rows).scalar() != 1:
-                raise TableError(f"{self._database.table} has another layout: {table.fullname} has no primary key")
-        if transaction := connection.get_transaction():
-            transaction.rollback()
-
     def _newest_answers(
         self, sha256s: Collection[str], recheck_after: timedelta | None
     ) -> Mapping[str, CopySearchResult]:
@@ -246,8 +178,3 @@ class ResultTable:
             sha256: stored_result(rows)
             for sha256, rows in groupby(self._database.fetch(query), key=attrgetter("content_sha256"))
         }
-
-
-def _on_seen_again(new: Any) -> dict[str, Any]:
-    names = ("finding_id", "rank_no", "image_url", "domain", "site", "title", "description", "current", "last_seen_at")
-    return {name: new[name] for name in names}

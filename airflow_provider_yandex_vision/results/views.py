@@ -14,7 +14,7 @@ from sqlalchemy.exc import NoSuchTableError, SQLAlchemyError
 
 from airflow_provider_yandex_vision.results.database import Database
 from airflow_provider_yandex_vision.results.decisions import FINDING, SITE, VERDICTS
-from airflow_provider_yandex_vision.results.schema import FindingTables, Tables
+from airflow_provider_yandex_vision.results.schema import MYSQL_NAMES, FindingTables, Tables
 from airflow_provider_yandex_vision.vision.errors import TableError
 
 NAMES_ABOVE = 3
@@ -40,9 +40,9 @@ def ensure_views(database: Database, tables: Tables, kept: FindingTables) -> Non
     :raises TableError: a view is missing and cannot be created.
     """
     for attempt in range(1, ATTEMPTS + 1):
-        if not (missing := _missing(database, tables, kept)):
-            return
         try:
+            if not (missing := _missing(database, tables, kept)):
+                return
             database.transact("create", partial(_create, views=missing), TableError)
         except TableError:
             # Of tasks that start together, one creates them; the others look again.
@@ -80,6 +80,8 @@ def _is_up_to_date(connection: Connection, view: View) -> bool:
     except NoSuchTableError:
         return False
     except SQLAlchemyError:
+        if connection.dialect.name not in MYSQL_NAMES:
+            raise
         # MySQL shows it to owners only; the view works for everybody.
         return inspector.has_table(table.name, schema=table.schema)
     return definition is not None and view.mark in definition

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TypeAlias
 
-from airflow_provider_yandex_vision.search.ledger import Answers, Claimed, Ledger
+from airflow_provider_yandex_vision.search.ledger import Known, Ledger
 from airflow_provider_yandex_vision.search.pacing import Clock
 from airflow_provider_yandex_vision.search.queues import Batch, DelayQueue
 from airflow_provider_yandex_vision.vision.models import CopySearchResult, PreparedImage
@@ -34,6 +34,11 @@ class Claims:
         return len(self._new) + len(self._unknown)
 
     @property
+    def ready(self) -> int:
+        """Images to claim next, if nobody else has by then."""
+        return len(self._unknown)
+
+    @property
     def next_due(self) -> float:
         """When to look again for what another task is searching."""
         return self._elsewhere.next_due
@@ -41,29 +46,30 @@ class Claims:
     def add(self, image: PreparedImage) -> None:
         self._new.append(image)
 
-    def take(self, max_images: int) -> tuple[Batch, Answered]:
-        """Claim the next images, but no more than that: what is claimed, no other task can send.
-
-        :return: images to search here, and images that have an answer already.
-        """
+    def look_up(self) -> Answered:
+        """Sort out new images, and those that have waited. :return: images that have an answer already."""
+        images, self._new = self._new, []
         while waited := self._elsewhere.pop_due():
-            self._new += waited
-        answered = self._look_up() if len(self._unknown) < max_images else []
+            images += waited
+        if not images:
+            return []
+        unknown, answered = self._sort(images, self.ledger.known([image.sha256 for image in images]))
+        self._unknown.extend(unknown)
+        return answered
+
+    def take(self, max_images: int) -> tuple[Batch, Answered]:
+        """Claim images that are ready, but no more than this: what is claimed, no other task can send.
+
+        :return: images to search here, and images that have got an answer meanwhile.
+        """
         images = [self._unknown.popleft() for _ in range(min(max_images, len(self._unknown)))]
-        claimed = self.ledger.claim([image.sha256 for image in images]) if images else Claimed()
-        elsewhere = [image for image in images if image.sha256 in claimed.elsewhere]
+        return self._sort(images, self.ledger.claim([image.sha256 for image in images]))
+
+    def _sort(self, images: Batch, known: Known) -> tuple[Batch, Answered]:
+        """Let those wait that another task is searching. :return: those to search here, and those with an answer."""
+        elsewhere = [image for image in images if image.sha256 in known.elsewhere]
         if elsewhere:
             self._elsewhere.add(elsewhere, self._poll_seconds)
-        answered += _answered(images, claimed.answers)
-        given_away = {*claimed.answers, *claimed.elsewhere}
-        return [image for image in images if image.sha256 not in given_away], answered
-
-    def _look_up(self) -> Answered:
-        images, self._new = self._new, []
-        known = self.ledger.known([image.sha256 for image in images]) if images else {}
-        self._unknown.extend(image for image in images if image.sha256 not in known)
-        return _answered(images, known)
-
-
-def _answered(images: Batch, answers: Answers) -> Answered:
-    return [(image, image.copy_of(answers[image.sha256])) for image in images if image.sha256 in answers]
+        to_search = [image for image in images if image.sha256 not in {*known.answers, *known.elsewhere}]
+        answers = ((image, known.answers.get(image.sha256)) for image in images)
+        return to_search, [(image, image.copy_of(answer)) for image, answer in answers if answer]

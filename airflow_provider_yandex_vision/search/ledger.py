@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from airflow_provider_yandex_vision.search.pacing import Pacer
 from airflow_provider_yandex_vision.search.settings import Settings
@@ -36,18 +36,15 @@ class Share:
         return max(1, part + (self.place < rest))
 
 
-Answers: TypeAlias = "Mapping[str, CopySearchResult]"
-"""By SHA-256 of the content. They were paid for earlier."""
-
-
 @dataclass(frozen=True, slots=True)
-class Claimed:
-    """Contents that need no search here after all. The others that were asked for are claimed.
+class Known:
+    """Contents that need no search here.
 
+    :param answers: by SHA-256. They were paid for earlier.
     :param elsewhere: are being searched by another task, so their answers are worth waiting for.
     """
 
-    answers: Answers = field(default_factory=dict)
+    answers: Mapping[str, CopySearchResult] = field(default_factory=dict)
     elsewhere: Collection[str] = ()
 
 
@@ -58,11 +55,14 @@ class Ledger(Protocol):
     def share(self) -> Share:
         """The share at this moment."""
 
-    def known(self, sha256s: Collection[str]) -> Answers:
-        """Answers to those of the contents that have one."""
+    def known(self, sha256s: Collection[str]) -> Known:
+        """Those of the contents that need no search here, as things stand."""
 
-    def claim(self, sha256s: Collection[str]) -> Claimed:
-        """Make sure that nobody else searches these contents until they have a result that is stored."""
+    def claim(self, sha256s: Collection[str]) -> Known:
+        """Make sure that nobody else searches these contents until they have a result that is stored.
+
+        :return: those that need no search after all, and are not claimed.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,11 @@ class NoLedger:
 
     share: Share = Share()
 
-    def known(self, sha256s: Collection[str]) -> Answers:
-        return {}
+    def known(self, sha256s: Collection[str]) -> Known:
+        return Known()
 
-    def claim(self, sha256s: Collection[str]) -> Claimed:
-        return Claimed()
+    def claim(self, sha256s: Collection[str]) -> Known:
+        return Known()
 
 
 class Limits:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
 from airflow_provider_yandex_vision.search.pacing import Clock, Pacer
-from airflow_provider_yandex_vision.vision.models import Status, utc_now
+from airflow_provider_yandex_vision.vision.models import CopySearchResult, Status, utc_now
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,14 @@ class Counts:
         setattr(self, status, getattr(self, status) + 1)
         self.copies += copies or 0
         self.matches += matches or 0
+
+    def refuse(self, results: Iterable[CopySearchResult]) -> None:
+        """Count results that could not be stored, and were counted before, as failed."""
+        for result in results:
+            setattr(self, result.status, getattr(self, result.status) - 1)
+            self.failed += 1
+            self.copies -= result.copy_count or 0
+            self.matches -= len(result.matches)
 
 
 class Progress:

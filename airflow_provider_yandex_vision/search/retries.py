@@ -32,7 +32,7 @@ class Failures:
     deadline: float
     count: int = 0
     perhaps_billed: int = 0
-    refused_after: int | None = None
+    refused_after: float = float("inf")
     asked_again: bool = False
     beside_answers: bool = False
 

@@ -17,7 +17,7 @@ from datetime import datetime
 from functools import partial
 from queue import Empty, SimpleQueue
 
-from airflow_provider_yandex_vision.search.claims import Claims
+from airflow_provider_yandex_vision.search.claims import Answered, Claims
 from airflow_provider_yandex_vision.search.duplicates import Duplicates
 from airflow_provider_yandex_vision.search.ledger import Ledger, NoLedger
 from airflow_provider_yandex_vision.search.pacing import Clock, Pacer, Random
@@ -194,19 +194,27 @@ class CopySearch:
         self._reading.start_jobs()
         self._sending.start_retries()
         flush = self._flush_is_due()
+        self._look_up(flush)
         while self._sending.has_free_slot and (batch := self._next_batch(flush)):
             self._sending.submit(batch)
             self._flush_at = NEVER
         if self._sending.packer or self._claims:
             self._flush_at = min(self._flush_at, self._clock() + self._linger)
 
+    def _look_up(self, flush: bool) -> None:
+        """Settle what has an answer already. Once for many images, and not while the window is full."""
+        claims, wanted = self._claims, self._service.max_images_per_request - len(self._sending.packer)
+        needed = claims.ready < wanted and (flush or len(claims) >= wanted)
+        if self._sending.has_free_slot and (needed or claims.next_due <= self._clock()):
+            self._take_answers(claims.look_up())
+
     def _next_batch(self, flush: bool) -> Batch | None:
-        packer, size = self._sending.packer, self._service.max_images_per_request
-        while (batch := packer.take()) is None:
-            fills_a_batch = len(self._claims) + len(packer) >= size or self._claims.next_due <= self._clock()
-            if not fills_a_batch and not (flush and self._claims):
-                break
-            self._claim(size - len(packer))
+        packer, claims, size = self._sending.packer, self._claims, self._service.max_images_per_request
+        while (batch := packer.take()) is None and claims.ready and (flush or claims.ready + len(packer) >= size):
+            ours, answered = claims.take(size - len(packer))
+            for image in ours:
+                packer.add(image)
+            self._take_answers(answered)
         return batch or packer.take(partial=flush)
 
     def _flush_is_due(self) -> bool:
@@ -215,10 +223,7 @@ class CopySearch:
             return True
         return self._clock() >= self._flush_at and self._sending.has_free_slot
 
-    def _claim(self, max_images: int) -> None:
-        ours, answered = self._claims.take(max_images)
-        for image in ours:
-            self._sending.packer.add(image)
+    def _take_answers(self, answered: Answered) -> None:
         for image, answer in answered:
             self.counts.duplicates += 1
             self._settle(image, answer)

@@ -19,7 +19,7 @@ from airflow_provider_yandex_vision.search.service import Service
 from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.search.workers import Stop, Stopped, Workers
 from airflow_provider_yandex_vision.vision import errors
-from airflow_provider_yandex_vision.vision.faults import Level, fault_of
+from airflow_provider_yandex_vision.vision.faults import Level, code_of, fault_of
 from airflow_provider_yandex_vision.vision.models import CopySearchResult, PreparedImage, Status
 
 log = logging.getLogger(__name__)
@@ -154,20 +154,18 @@ class Sending:
         """
         for image in batch:
             failures = self.retries.failures(image)
-            if failures.refused_after is None:
-                failures.refused_after = self._submitted
+            failures.refused_after = min(failures.refused_after, self._submitted)
         if len(batch) > 1:
             middle = len(batch) // 2
             for half in (batch[:middle], batch[middle:]):
                 self.retries.whole.add(half, 0.0)
             return []
-        if self._last_answered <= (failures.refused_after or 0):
-            return self._take_failures([Failure(batch[0], self._result(batch[0], error), error)])
-        if failures.asked_again:
+        failures = self.retries.failures(batch[0])
+        is_proven = self._last_answered > failures.refused_after
+        if is_proven and failures.asked_again:
             return [(batch[0], self._result(batch[0], error, "rejected"))]
-        failures.asked_again = True
-        self.retries.whole.add(batch, 0.0)
-        return []
+        failures.asked_again |= is_proven
+        return self._take_failures([Failure(batch[0], self._result(batch[0], error), error)])
 
     def _take_failures(self, failed: list[Failure], *, beside_answers: bool = False) -> Settled:
         """Send images again, or give them up: all of a request, or some that failed in a reply with answers."""
@@ -205,8 +203,7 @@ class Sending:
             log.warning("Request failed, retrying in %.1f s: %s", delay, error)
 
     def _result(self, image: PreparedImage, error: errors.ServiceError, status: Status = "failed") -> CopySearchResult:
-        code = error.code or (f"HTTP_{error.http_status}" if error.http_status else "NO_REPLY")
-        return image.result(status, self._now(), error_code=code, error_message=error.message)
+        return image.result(status, self._now(), error_code=code_of(error), error_message=error.message)
 
 
 def _send(service: Service, pacer: Pacer, batch: Batch, number: int) -> Sent:

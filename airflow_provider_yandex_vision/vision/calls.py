@@ -19,7 +19,7 @@ from airflow_provider_yandex_vision.vision.errors import printable
 log = logging.getLogger(__name__)
 
 SECONDS_UNTIL_WARNING = 30.0
-SECONDS_BETWEEN_LOOKS = 1.0
+SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_BETWEEN_SHUTDOWNS = 0.05
 
 
@@ -67,6 +67,7 @@ class Calls:
         self._changed = threading.Condition()
         self._calls: set[Call] = set()
         self._is_watched = False
+        self._next_look = 0.0
         self._of_thread = threading.local()
 
     @contextmanager
@@ -80,7 +81,7 @@ class Calls:
         call = self._of_thread.call = Call(what, now, now + seconds)
         with self._changed:
             self._calls.add(call)
-            self._watch()
+            self._watch(call)
         try:
             yield call
         finally:
@@ -95,7 +96,7 @@ class Calls:
             call.was_sent = True
             call.waits_for = what
             call.deadline = self._clock() + seconds
-            self._watch()
+            self._watch(call)
 
     def hold(self, sock: Any) -> None:
         """This thread's call uses the socket from now on.
@@ -113,18 +114,20 @@ class Calls:
             for call in self._calls:
                 call.end("aborted")
 
-    def _watch(self) -> None:
-        if self._is_watched:
-            self._changed.notify()
-        else:
+    def _watch(self, call: Call) -> None:
+        if not self._is_watched:
             self._is_watched = True
             threading.Thread(target=self._end_late_calls, name="request-deadlines", daemon=True).start()
+        elif call.deadline < self._next_look:
+            self._changed.notify()
 
     def _end_late_calls(self) -> None:
         """A thread, as long as there are calls."""
         with self._changed:
             while self._calls:
-                self._changed.wait(min(map(self._look_at, self._calls)))
+                seconds = min(map(self._look_at, self._calls))
+                self._next_look = self._clock() + seconds
+                self._changed.wait(seconds)
             self._is_watched = False
 
     def _look_at(self, call: Call) -> float:

@@ -13,6 +13,7 @@ A fault is a class of :mod:`~airflow_provider_yandex_vision.vision.errors`. What
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container
 from enum import Enum
 from typing import Any, NamedTuple
@@ -44,7 +45,8 @@ class Row(NamedTuple):
 
 ANY = Everything()
 BROKEN = "PROTOCOL"
-"""Code of an image whose part of the reply breaks the contract."""
+"""Code of an image whose part of the reply breaks the contract, or whose request has a broken reply."""
+NO_REPLY = "NO_REPLY"
 
 TABLE = (
     Row(Level.CONNECTION, ANY, ANY, errors.UnavailableError),
@@ -57,6 +59,7 @@ TABLE = (
     Row(Level.REQUEST, (400, 413), ANY, errors.InvalidRequestError),
     Row(Level.REQUEST, (429,), ANY, errors.ThrottledError),
     Row(Level.REQUEST, (504,), ANY, errors.LostReplyError),  # a gateway stopped waiting, the service perhaps did not
+    Row(Level.REQUEST, range(100, 200), ANY, errors.LostReplyError),  # the reply itself is not waited for
     Row(Level.REQUEST, range(200, 300), ANY, errors.ProtocolError),  # a success, without what it should contain
     Row(Level.REQUEST, ANY, ANY, errors.UnavailableError),
     Row(Level.IMAGE, ANY, ("INVALID_ARGUMENT",), errors.InvalidRequestError),
@@ -77,3 +80,20 @@ def fault_of(level: Level, status: int | None = None, code: str | None = None) -
     :param code: gRPC name of the service's code, if it gave one.
     """
     return next(row.fault for row in TABLE if row.level is level and status in row.statuses and code in row.codes)
+
+
+def code_of(error: errors.ServiceError) -> str:
+    """The error code of an image whose request failed for good."""
+    if isinstance(error, errors.ProtocolError) and error.http_status in (None, 200):
+        return BROKEN
+    return error.code or (f"HTTP_{error.http_status}" if error.http_status else NO_REPLY)
+
+
+def may_be_billed(code: str) -> bool:
+    """Whether an image that ended with this error code may have been billed all the same.
+
+    A deadline that was exceeded may be that of a gateway.
+    """
+    status = re.fullmatch(r"HTTP_(\d+)", code)
+    fault = fault_of(Level.REQUEST, int(status[1])) if status else fault_of(Level.IMAGE, 200, code)
+    return code in (NO_REPLY, "DEADLINE_EXCEEDED") or fault.may_be_billed

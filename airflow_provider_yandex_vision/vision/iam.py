@@ -26,7 +26,6 @@ from airflow_provider_yandex_vision.vision.credentials import IAM_ENDPOINT, Toke
 from airflow_provider_yandex_vision.vision.errors import (
     AuthenticationError,
     ConfigurationError,
-    ProtocolError,
     ServiceError,
     UnavailableError,
 )
@@ -184,7 +183,7 @@ def _ask(
                 return _object(service, payload)
             words = decode_error(payload, hide)[1] or "no explanation given"
             problem: ServiceError = UnavailableError(f"{service} failed: {words}", http_status=status)
-            if 400 <= status < 500 and status not in (408, 429):
+            if status in (400, 401, 403, 404):
                 problem = AuthenticationError(f"{service} refused: {words}; {advice}", http_status=status)
         except (requests.RequestException, HTTPError, OSError, EOFError, zlib.error) as error:
             reason = call.over or hide(root_cause(error))
@@ -199,11 +198,11 @@ def _object(service: str, payload: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
-        raise ProtocolError(f"the reply of {service} is not a JSON object")
+        raise UnavailableError(f"the reply of {service} is not a JSON object")
     return content
 
 
 def _token(service: str, value: Any, seconds: float) -> Token:
     if not isinstance(value, str) or not fits_header(value) or not 0 < seconds < float("inf"):
-        raise ProtocolError(f"the reply of {service} has no valid token")
+        raise UnavailableError(f"the reply of {service} has no valid token")
     return Token(value, seconds)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,7 +19,7 @@ from airflow_provider_yandex_vision.vision import Content
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ImageRejectedError, ImageUnreadableError
 from tests.images.conftest import prepare
 from tests.support.hostile import FORGERY, forges
-from tests.support.loopback import Loopback, Request, reply, tls_context
+from tests.support.loopback import Loopback, Request, reply, serving, tls_context
 from tests.support.pictures import png
 
 MAX_BYTES = 10_000
@@ -193,11 +194,33 @@ class TestSize:
         site.pages["/a.jpg"] = reply(b"\x1f\x8bpacked", "Content-Encoding: gzip")
         assert web.read(f"{site.url}/a.jpg") == b"\x1f\x8bpacked"
 
-    def test_trickling_image_is_given_up(self, site: Site, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(http, "MAX_SECONDS", 0)
-        site.pages["/a.jpg"] = OK
-        with pytest.raises(ImageUnreadableError, match="reading took longer than 0 seconds"):
-            web.read(f"{site.url}/a.jpg")
+    @pytest.mark.parametrize(
+        "drip",
+        [
+            b"HTTP/1.1 200 OK\r\nX-Slow: ",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
+        ],
+        ids=["headers", "chunk extensions", "content", "content of unknown length"],
+    )
+    def test_trickling_image_is_given_up(self, drip: bytes) -> None:
+        stop = threading.Event()
+
+        def trickle(connection: socket.socket) -> None:
+            connection.sendall(drip)
+            with suppress(OSError):
+                while not stop.wait(0.02):
+                    connection.sendall(b"x")
+
+        web = Web(10_000, allowed=(ip_network("127.0.0.0/8"), ip_network("::1/128")), max_seconds=0.3)
+        with (
+            serving(trickle) as url,
+            pytest.raises(ImageUnreadableError, match=r"took longer than 0\.3 seconds") as caught,
+        ):
+            web.read(f"{url}/a.jpg")
+        stop.set()
+        assert caught.value.code == "TIMEOUT"
 
     def test_limit_is_that_of_the_task(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AIRFLOW__YANDEX_VISION__ALLOWED_NETWORKS", "127.0.0.0/8, ::1/128")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+import socket
 import sys
 from collections.abc import Callable
 from io import BytesIO
@@ -16,7 +18,7 @@ from airflow_provider_yandex_vision.emulator.service import Service
 from airflow_provider_yandex_vision.live import __main__ as live
 from airflow_provider_yandex_vision.live import pictures
 from airflow_provider_yandex_vision.live.service import LiveService
-from tests.support.loopback import reply, serving
+from tests.support.loopback import Loopback, Request, reply, serving
 from tests.support.secrets import API_KEY
 
 Run = Callable[..., int]
@@ -153,6 +155,19 @@ def test_key_is_not_shown_even_if_the_service_echoes_it() -> None:
     echo = reply(f"<html>{API_KEY}</html>".encode(), status="500 Oops")
     with serving(lambda connection: connection.sendall(echo)) as url:
         assert str(LiveService(url, API_KEY).ask([])) == "HTTP 500, <html>***</html>"
+
+
+def test_each_image_is_sent_as_what_it_is() -> None:
+    bodies: list[bytes] = []
+
+    def answer(connection: socket.socket, request: Request) -> None:
+        bodies.append(request.body)
+        connection.sendall(reply(b"{}"))
+
+    server = Loopback(answer)
+    LiveService(f"http://127.0.0.1:{server.port}", API_KEY).ask([b"\xff\xd8\xff\xe0", pictures.small(Random(1))])
+    server.close()
+    assert re.findall(rb'"mimeType":"(.*?)"', bodies[0]) == [b"image/jpeg", b"image/png"]
 
 
 def test_missing_reply_is_a_fact_too() -> None:

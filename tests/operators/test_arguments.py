@@ -9,6 +9,7 @@ import pytest
 
 from airflow_provider_yandex_vision.compat import AirflowFailException
 from airflow_provider_yandex_vision.operators.run import Parameters
+from airflow_provider_yandex_vision.search.ledger import Share
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError
 from tests.operators.conftest import search
 
@@ -72,4 +73,6 @@ def test_huge_value_is_not_quoted_whole() -> None:
 
 
 def test_whole_number_is_a_number_and_text_a_shard() -> None:
-    assert Parameters(images="x", requests_per_second=5, shard="1", shards="2").settings.requests_per_second == 2.5
+    parameters = Parameters(images="x", requests_per_second=5, shard="1", shards="2")
+    assert parameters.settings.requests_per_second == 5
+    assert parameters.share == Share(1, 2)

@@ -11,6 +11,7 @@ import pytest
 
 from airflow_provider_yandex_vision.emulator.service import Service
 from airflow_provider_yandex_vision.get_provider_info import get_provider_info
+from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
 from airflow_provider_yandex_vision.images.urls import urls_of
 from airflow_provider_yandex_vision.results.schema import Tables
 from airflow_provider_yandex_vision.results.upsert import check_supported
@@ -64,6 +65,20 @@ def test_sql_answers_its_comments(searched_twice: Query) -> None:
         "empty.png",
         "notes.jpg",
     }
+
+
+def test_sql_about_findings_obeys_decisions(searched_twice: Query) -> None:
+    insert, evidence, by_site = blocks(page("how-to/review"), "sql")
+    engine = YandexVisionHook.get_hook("results_db").get_sqlalchemy_engine()
+    decide = "INSERT INTO picture_copies_decisions (kind, subject, verdict) VALUES ('site', 'cats.example', 'case')"
+    for statement in (insert, decide):
+        with engine.begin() as connection:
+            connection.exec_driver_sql(statement.rstrip(";\n"))
+    engine.dispose()
+    assert [site for site, _pages, _since in searched_twice(by_site)] == ["news.example"]
+    [case] = searched_twice(evidence)
+    assert case[0].startswith("https://cats.example/")
+    assert all(case[-4:])
 
 
 def test_hook_works_as_shown(emulator: Service, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,25 +6,24 @@ import json
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import Connection, Engine, make_url
-from sqlalchemy.exc import DataError, IntegrityError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
 
 from airflow_provider_yandex_vision.compat import AirflowException, BaseHook
 from airflow_provider_yandex_vision.results.database import (
     SQLITE_CACHED_STATEMENTS,
     SQLITE_LOCK_SECONDS,
     Database,
-    describe,
-    is_transient,
     sql_engine,
 )
 from airflow_provider_yandex_vision.results.rows import image_id
@@ -198,74 +197,71 @@ def test_missing_table_fails_at_once(engine: Engine, table: ResultTable) -> None
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-def test_full_disk_fails_at_once(engine: Engine, table: ResultTable) -> None:
-    with engine.connect() as connection:
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
-    event.listen(engine, "checkout", lambda raw, *_: raw.execute(f"PRAGMA max_page_count = {pages}"))
-    with pytest.raises(DatabaseError, match="disk is full"):
-        ResultTable(engine, table.name, FIRST_RUN, sleep=no_pause).write(
-            [found("s3://b/1", match("page", title="t" * 100_000))]
-        )
+class TestFullDisk:
+    @pytest.fixture
+    def pages(self, engine: Engine, table: ResultTable) -> list[int]:
+        """How many the file may have at most."""
+        with engine.connect() as connection:
+            pages = [int(connection.exec_driver_sql("PRAGMA page_count").scalar() or 0)]
+        event.listen(engine, "checkout", lambda raw, *_: raw.execute(f"PRAGMA max_page_count = {pages[0]}"))
+        return pages
+
+    def test_is_waited_out(self, engine: Engine, table: ResultTable, pages: list[int]) -> None:
+        def make_room() -> None:
+            pages[0] += 1000
+
+        patient = ResultTable(engine, table.name, FIRST_RUN, sleep=Pauses(make_room))
+        assert patient.write([found("s3://b/1", match("page", title="t" * 100_000))]) == []
+        assert select_rows(engine, table.name, "status") == [("found",)]
+
+    def test_is_waited_out_at_the_start(self, engine: Engine, table: ResultTable, pages: list[int]) -> None:
+        def make_room() -> None:
+            pages[0] += 1000
+
+        ResultTable(engine, table.name, FIRST_RUN, sleep=Pauses(make_room)).prepare()
+
+    def test_is_nothing_to_configure(self, engine: Engine, table: ResultTable, pages: list[int]) -> None:
+        with pytest.raises(DatabaseError, match="disk is full; gave up after") as caught:
+            ResultTable(engine, table.name, FIRST_RUN, sleep=Pauses()).prepare()
+        assert not isinstance(caught.value, ConfigurationError)
 
 
-UNIQUE = "CREATE UNIQUE INDEX {0}_title ON {0} (title)"
-NO_EMOJI = "ALTER TABLE {0} MODIFY title VARCHAR(100) CHARACTER SET latin1"
+@servers_only
+def test_failover_to_read_only_is_waited_out_at_the_start(engine: Engine, name: str) -> None:
+    mode = ["READ ONLY"]
+    scope = {"postgresql": "TRANSACTION", "mysql": "SESSION TRANSACTION"}[engine.dialect.name]
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(f"SET {scope} {mode[0]}"))
+
+    def fail_back() -> None:
+        mode[0] = "READ WRITE"
+
+    pauses = Pauses(fail_back)
+    table = ResultTable(engine, name, FIRST_RUN, sleep=pauses)
+    table.prepare()
+    assert len(pauses.seconds) == 1
+    mode[0] = "READ ONLY"
+    table = ResultTable(engine, name, FIRST_RUN, sleep=Pauses(fail_back))
+    assert table.write([found("s3://b/1", "page")]) == []
 
 
-@pytest.mark.parametrize(
-    ("url", "obstacle"),
-    [("postgresql", UNIQUE), ("sqlite", UNIQUE), ("duckdb", UNIQUE), ("mysql", NO_EMOJI)],
-    indirect=["url"],
-)
-def test_rejected_row_is_never_shown(
-    engine: Engine, table: ResultTable, obstacle: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Even if the driver quotes the row and the engine logs its statements."""
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_lack_of_connections_is_waited_out_at_the_start(engine: Engine, name: str) -> None:
     with engine.begin() as connection:
-        connection.execute(text(obstacle.format(f"{table.name}_matches")))
-    caplog.set_level(logging.DEBUG, logger="sqlalchemy.engine")
-    refused = [match(page, title=f"{SECRET_TITLE} 😀") for page in "ab"]
-    writer = ResultTable(engine, table.name, FIRST_RUN, sleep=lambda seconds: None)
-    with pytest.raises(DatabaseError) as caught:
-        writer.write([found(f"s3://b/{SECRET_TITLE}", *refused)])
-    assert caught.value.__cause__ is None
-    assert caught.value.__suppress_context__
-    assert SECRET_TITLE not in str(caught.value) + caplog.text
-    assert "xF0" not in str(caught.value)
+        connection.exec_driver_sql(f"CREATE ROLE n{name} LOGIN CONNECTION LIMIT 1")
+        connection.exec_driver_sql(f"GRANT CREATE ON SCHEMA public TO n{name}")
+    limited = create_engine(engine.url.set(username=f"n{name}"), poolclass=NullPool)
+    holder = limited.connect()
 
+    def end_holder() -> None:
+        holder.close()
+        time.sleep(0.2)  # the server needs a moment to notice
 
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (OperationalError("INSERT", {}, Exception("no space\nDETAIL: row (1)")), "Exception: no space"),
-        (DataError("INSERT", {}, ValueError("bad value 'x'")), "ValueError"),
-        (IntegrityError("INSERT", {}, KeyError("duplicate key (a)=(b)")), "KeyError"),
-        (NoSuchModuleError("no such dialect"), "NoSuchModuleError: no such dialect"),
-    ],
-)
-def test_description_is_one_line_without_values(error: SQLAlchemyError, message: str) -> None:
-    assert describe(error) == message
-
-
-@pytest.mark.parametrize(
-    "cause",
-    [
-        SimpleNamespace(pgcode="40P01"),
-        SimpleNamespace(sqlstate="40001"),
-        SimpleNamespace(args=(1213, "Deadlock found")),
-        SimpleNamespace(args=("database is locked",)),
-        "database is locked",
-        "UNIQUE constraint failed: t.id",
-    ],
-)
-def test_transient_errors_are_known_by_code_or_words(cause: object) -> None:
-    assert is_transient(OperationalError("SELECT 1", {}, cause))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("cause", ["syntax error", SimpleNamespace(pgcode="42601", args=("1213 rows", 1213))])
-def test_other_errors_are_permanent(cause: object) -> None:
-    assert not is_transient(OperationalError("SELECT 1", {}, cause))  # type: ignore[arg-type]
-    assert not is_transient(NoSuchModuleError("database is locked"))
+    try:
+        ResultTable(limited, name, FIRST_RUN, sleep=Pauses(end_holder)).prepare()
+    finally:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"DROP OWNED BY n{name}")
+            connection.exec_driver_sql(f"DROP ROLE n{name}")
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
@@ -282,11 +278,6 @@ def test_error_is_logged_on_one_line(engine: Engine, caplog: pytest.LogCaptureFi
 def test_sqlite_is_named_by_its_file() -> None:
     database = Database(create_engine("sqlite:////data/copies.db"), "copies", no_pause, random.random)
     assert database.table == "table copies at sqlite:////data/copies.db"
-
-
-def test_connection_lost_by_any_driver_is_transient() -> None:
-    lost = OperationalError("SELECT 1", {}, Exception("?"), connection_invalidated=True)
-    assert is_transient(lost)
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)

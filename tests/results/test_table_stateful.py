@@ -116,7 +116,8 @@ class Model:
             return True
         if row.run_id == run_id:
             return row.status == "rejected" and row.etag != etag
-        return etag is None or row.etag != etag or row.searched_at <= fresh_since
+        settled_at = row.checked_at if row.status == "rejected" else row.searched_at
+        return etag is None or row.etag != etag or settled_at <= fresh_since
 
     def known(self, run_id: str, fresh_since: datetime) -> dict[str | None, CopySearchResult]:
         usable = [

@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 import pytest
 
-from airflow_provider_yandex_vision.search.ledger import Answers, Claimed, Share
+from airflow_provider_yandex_vision.search.ledger import Known, Share
 from airflow_provider_yandex_vision.search.search import CopySearch
 from airflow_provider_yandex_vision.vision import CopySearchResult
 from tests.support.fake_service import FakeService, found, settings
@@ -20,11 +20,11 @@ class Alone:
     def __init__(self, share: Share = Share()) -> None:  # noqa: B008 - it is frozen
         self.share = share
 
-    def known(self, sha256s: Collection[str]) -> Answers:
-        return {}
+    def known(self, sha256s: Collection[str]) -> Known:
+        return Known()
 
-    def claim(self, sha256s: Collection[str]) -> Claimed:
-        return Claimed()
+    def claim(self, sha256s: Collection[str]) -> Known:
+        return Known()
 
 
 class Others(Alone):
@@ -36,12 +36,12 @@ class Others(Alone):
         self._asked = asked
         self._answer = answer
 
-    def claim(self, sha256s: Collection[str]) -> Claimed:
+    def claim(self, sha256s: Collection[str]) -> Known:
         for sha256 in sha256s:
             self.times[sha256] = self.times.get(sha256, 0) + 1
         elsewhere = {sha256 for sha256 in sha256s if self.times[sha256] < self._asked}
         free = set(sha256s) - elsewhere
-        return Claimed(dict.fromkeys(free, self._answer) if self._answer else {}, elsewhere)
+        return Known(dict.fromkeys(free, self._answer) if self._answer else {}, elsewhere)
 
 
 @pytest.mark.parametrize(("tasks", "windows"), [(1, [8]), (2, [4, 4]), (3, [3, 3, 2]), (8, [1] * 8), (9, [1] * 9)])
@@ -83,9 +83,9 @@ class TestElsewhere:
 
             first = ""
 
-            def claim(self, sha256s: Collection[str]) -> Claimed:
+            def claim(self, sha256s: Collection[str]) -> Known:
                 self.first = self.first or next(iter(sha256s))
-                return Claimed(elsewhere=() if released else {self.first})
+                return Known(elsewhere=() if released else {self.first})
 
         run = iter(CopySearch(FakeService(), images(50), settings(poll_seconds=0.01), ledger=First()))
         assert len([next(run) for _ in range(49)]) == 49
@@ -99,14 +99,32 @@ class TestElsewhere:
         assert time.process_time() - started < 0.15
 
 
+def test_slow_ledger_keeps_no_result_back() -> None:
+    """Other tasks may be waiting for it."""
+
+    class Slow(Others):
+        """Looking takes longer than the time to the next look."""
+
+        def known(self, sha256s: Collection[str]) -> Known:
+            time.sleep(0.005)
+            return Known(elsewhere={sha256 for sha256 in sha256s if sha256 in self.times})
+
+        def claim(self, sha256s: Collection[str]) -> Known:
+            known = super().claim(sha256s)
+            return Known(elsewhere={sha256 for sha256 in known.elsewhere if int(sha256, 16) % 2})
+
+    run = iter(CopySearch(FakeService(), images(100), settings(poll_seconds=0.001), ledger=Slow(2)))
+    assert len([next(run) for _ in range(30)]) == 30
+
+
 def test_no_more_is_claimed_than_is_sent_next() -> None:
     """Other tasks can search the rest meanwhile."""
     claimed: list[int] = []
 
     class Counting(Alone):
-        def claim(self, sha256s: Collection[str]) -> Claimed:
+        def claim(self, sha256s: Collection[str]) -> Known:
             claimed.append(len(sha256s))
-            return Claimed()
+            return Known()
 
     service = FakeService(latency=0.02)
     assert len(list(CopySearch(service, images(100), settings(max_concurrent_requests=1), ledger=Counting()))) == 100

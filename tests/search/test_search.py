@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_yandex_vision.search.ledger import Answers, Claimed, Share
+from airflow_provider_yandex_vision.search.ledger import Known, Share
 from airflow_provider_yandex_vision.search.search import CopySearch
 from airflow_provider_yandex_vision.vision import CopySearchResult, Image
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError
@@ -181,13 +181,13 @@ class TestDuplicates:
         class Ledger:
             share = Share()
 
-            def known(self, sha256s: Collection[str]) -> Answers:
+            def known(self, sha256s: Collection[str]) -> Known:
                 asked.extend(sha256s)
                 answer = CopySearchResult("memory://elsewhere", "found", 9)
-                return {sha256: answer for sha256 in sha256s if int(sha256, 16) % 2}
+                return Known({sha256: answer for sha256 in sha256s if int(sha256, 16) % 2})
 
-            def claim(self, sha256s: Collection[str]) -> Claimed:
-                return Claimed()
+            def claim(self, sha256s: Collection[str]) -> Known:
+                return Known()
 
         service = FakeService()
         run = CopySearch(service, images(80), settings(), ledger=Ledger())

@@ -27,8 +27,8 @@ def make_many(folder: Path, count: int) -> None:
         (folder / f"{number:05}.png").write_bytes(png(number))
 
 
-def search(folder: Path, url: str) -> None:
-    """One attempt of the task, in this process."""
+def search(folder: Path, url: str, **arguments: Any) -> dict[str, Any]:
+    """One attempt of the task, in this process. :return: the summary."""
     os.environ["AIRFLOW_CONN_YANDEX_VISION_DEFAULT"] = json.dumps(
         {"conn_type": "yandex_vision", "password": API_KEY, "host": url}
     )
@@ -39,12 +39,13 @@ def search(folder: Path, url: str) -> None:
         sql_conn_id="results_db",
         requests_per_second=1000,
         max_concurrent_requests=WINDOW,
+        **arguments,
     )
     context: Any = {"ti": SimpleNamespace(dag_id="dag", run_id="run", task_id="search", map_index=-1)}
-    operator.execute(context)
+    return operator.execute(context)
 
 
-def attempt(folder: Path, url: str, service: CountingService, kill_after: int | None) -> bool:
+def attempt(folder: Path, url: str, service: CountingService, kill_after: int | None, **arguments: Any) -> bool:
     """Run one attempt of the task in a child process.
 
     :param kill_after: kill it once the service has searched this many more images; None lets it finish.
@@ -54,7 +55,7 @@ def attempt(folder: Path, url: str, service: CountingService, kill_after: int | 
     child = os.fork()
     if child == 0:
         try:
-            search(folder, url)
+            search(folder, url, **arguments)
         except BaseException:
             sys.excepthook(*sys.exc_info())
             os._exit(1)

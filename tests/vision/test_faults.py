@@ -17,7 +17,7 @@ from airflow_provider_yandex_vision.vision.errors import (
     ThrottledError,
     UnavailableError,
 )
-from airflow_provider_yandex_vision.vision.faults import TABLE, Level, fault_of
+from airflow_provider_yandex_vision.vision.faults import TABLE, Level, code_of, fault_of, may_be_billed
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,7 @@ from airflow_provider_yandex_vision.vision.faults import TABLE, Level, fault_of
         (308, AccessError),
         (429, ThrottledError),
         (None, LostReplyError),
+        (103, LostReplyError),
         (504, LostReplyError),
         (202, ProtocolError),
         (204, ProtocolError),
@@ -42,7 +43,7 @@ def test_fault_of_a_request_follows_from_its_status(status: int | None, fault: t
     assert fault_of(Level.REQUEST, status) is fault
 
 
-@pytest.mark.parametrize("status", [103, 402, 405, 408, 409, 418, 421, 425, 499, 500, 502, 503, 599, 999])
+@pytest.mark.parametrize("status", [402, 405, 408, 409, 418, 421, 425, 499, 500, 502, 503, 599, 999])
 def test_any_other_status_is_an_outage(status: int) -> None:
     assert fault_of(Level.REQUEST, status) is UnavailableError
 
@@ -80,3 +81,20 @@ def test_service_without_copy_search_is_known_by_its_code(status: int) -> None:
 def test_every_error_of_a_request_is_in_the_table() -> None:
     leaves = {cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, ServiceError)}
     assert leaves - {errors.TransientError} == {row.fault for row in TABLE}
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "billed"),
+    [
+        (LostReplyError("timed out"), "NO_REPLY", True),
+        (ProtocolError("9 results", http_status=200), "PROTOCOL", True),
+        (ProtocolError("no content", http_status=204), "HTTP_204", True),
+        (LostReplyError("gateway", http_status=504), "HTTP_504", True),
+        (LostReplyError("gateway", http_status=504, code="DEADLINE_EXCEEDED"), "DEADLINE_EXCEEDED", True),
+        (UnavailableError("down", http_status=503), "HTTP_503", False),
+        (ThrottledError("slow down", http_status=429, code="RESOURCE_EXHAUSTED"), "RESOURCE_EXHAUSTED", False),
+        (InvalidRequestError("bad", http_status=400), "HTTP_400", False),
+    ],
+)
+def test_error_code_tells_whether_an_image_may_have_been_billed(error: ServiceError, code: str, billed: bool) -> None:
+    assert (code_of(error), may_be_billed(code)) == (code, billed)

@@ -16,7 +16,6 @@ from airflow_provider_yandex_vision.vision.credentials import Token
 from airflow_provider_yandex_vision.vision.errors import (
     AuthenticationError,
     ConfigurationError,
-    ProtocolError,
     UnavailableError,
 )
 from airflow_provider_yandex_vision.vision.iam import AuthorizedKey, metadata_token
@@ -76,7 +75,7 @@ class TestMetadataService:
             "link a service account to this machine (HTTP 404)"
         )
 
-    @pytest.mark.parametrize("status", [408, 429, 500, 503])
+    @pytest.mark.parametrize("status", [408, 409, 425, 429, 499, 500, 503])
     def test_may_be_unavailable_for_a_while(self, cloud: Cloud, status: int) -> None:
         cloud.status = status
         with pytest.raises(UnavailableError, match=f"failed: metadata says {status}"):
@@ -100,20 +99,20 @@ class TestMetadataService:
     @pytest.mark.parametrize("lifetime", [None, "soon", 0, -1, float("nan"), float("inf")])
     def test_with_a_wrong_lifetime_is_refused(self, cloud: Cloud, lifetime: Any) -> None:
         cloud.lifetime = lifetime
-        with pytest.raises(ProtocolError, match="has no valid token"):
+        with pytest.raises(UnavailableError, match="has no valid token"):
             metadata_token()
 
     @pytest.mark.parametrize("token", ["", f"{IAM_TOKEN}\r\nX-Evil: 1", f"{IAM_TOKEN} ", None, 17])
     def test_with_a_wrong_token_is_refused_without_showing_it(self, cloud: Cloud, token: Any) -> None:
         cloud.token = token
-        with pytest.raises(ProtocolError, match="has no valid token"):
+        with pytest.raises(UnavailableError, match="has no valid token"):
             metadata_token()
 
     @pytest.mark.parametrize("body", [b"<html>", b"[]", b"", b"\xff"])
     def test_that_is_something_else_is_refused(self, body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
         with serving(lambda connection: connection.sendall(reply(body))) as url:
             monkeypatch.setenv("YC_METADATA_ADDR", url.partition("//")[2])
-            with pytest.raises(ProtocolError, match=r"the reply of the metadata service at .* is not a JSON object"):
+            with pytest.raises(UnavailableError, match=r"the reply of the metadata service at .* is not a JSON object"):
                 metadata_token()
 
     def test_is_not_left_for_a_redirect(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +149,7 @@ class TestAuthorizedKey:
         self, cloud: Cloud, key: AuthorizedKey, expires_at: Any
     ) -> None:
         cloud.expires_at = expires_at
-        with pytest.raises(ProtocolError, match="has no valid token"):
+        with pytest.raises(UnavailableError, match="has no valid token"):
             key.token()
 
     def test_of_somebody_else_says_what_to_do(self, cloud: Cloud) -> None:
