@@ -20,7 +20,8 @@ _MYSQL_ERRORS = {
     *(3, 1020, 1021, 1026, 1030, 1037, 1040, 1041, 1047, 1053, 1114, 1129, 1135, 1158, 1159, 1160, 1161, 1203, 1205),
     *(1206, 1213, 1226, 1290, 1317, 1792, 1836, 1927, 1969, 3024, 4031, 2002, 2003, 2005, 2006, 2013, 2026, 2055),
 }
-_PACKET_TOO_LARGE = 1153
+# Packet too large, check constraint violated (MySQL, MariaDB): PyMySQL takes them for trouble of the server.
+_MYSQL_REFUSALS = {1153, 3819, 4025}
 
 # SQLite has no error codes before Python 3.11, libpq none for failed connections, DuckDB none at all.
 _TRANSIENT_WORDS = re.compile(
@@ -53,7 +54,7 @@ def is_transient(error: SQLAlchemyError | UnicodeError) -> bool:
 
 def is_about_rows(error: SQLAlchemyError | UnicodeError) -> bool:
     """Whether the database refuses these rows, and may take others."""
-    if isinstance(error, DBAPIError) and _PACKET_TOO_LARGE in _codes(error):
+    if isinstance(error, DBAPIError) and not _codes(error).isdisjoint(_MYSQL_REFUSALS):
         return True
     return isinstance(error, (DataError, IntegrityError, UnicodeError)) and not is_duplicate(error)
 
