@@ -23,7 +23,7 @@ from sqlalchemy.engine import make_url
 from airflow_provider_yandex_vision.operators.parameters import Parameters
 from airflow_provider_yandex_vision.operators.run import CopySearchRun
 from airflow_provider_yandex_vision.results.rows import TaskKey
-from airflow_provider_yandex_vision.vision.errors import YandexVisionError
+from airflow_provider_yandex_vision.vision.errors import SearchStoppedError, YandexVisionError
 from tests.support.secrets import API_KEY
 
 DATABASES = {
@@ -87,8 +87,10 @@ def run(task: Task, environment: Mapping[str, str]) -> None:
     faulthandler.register(signal.SIGUSR2)
     try:
         search.run()
-    except YandexVisionError:
+    except SearchStoppedError:
         raise SystemExit(1) from None
+    except YandexVisionError as error:
+        raise SystemExit(f"{task.dag}, {task.map_index}: {type(error).__name__}: {error}") from None
 
 
 @contextmanager
