@@ -96,7 +96,7 @@ def test_table_of_extras_is_complete() -> None:
 def test_releases_are_those_of_the_pins() -> None:
     for airflow, python, _ in table(page("reference/releases"), "Airflow"):
         pins = CONSTRAINTS / f"airflow-{airflow.rpartition('.')[0]}.txt"
-        assert f"apache-airflow=={airflow}\n" in pins.read_text()
+        assert re.search(rf"^apache-airflow=={re.escape(airflow)}\s", pins.read_text(), re.MULTILINE)
         assert f"Programming Language :: Python :: {python}" in PYPROJECT
 
 
