@@ -14,6 +14,8 @@ PYTHON ?= $(shell .ci/python $(PYTHON_$(AIRFLOW)))
 DATABASES ?=
 # For `make newest`: --prerelease=allow.
 UV_OPTIONS ?=
+# Options of `make hunt`.
+HUNT ?=
 # Duration of `make fuzz` per target.
 SECONDS ?= 60
 VENV := $(if $(filter $(NEWEST),$(AIRFLOW)),.venv,.venv-$(AIRFLOW))
@@ -23,7 +25,7 @@ BIN = $(VENV)/bin
 DOCS = .venv-docs/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test check matrix resolve installs lowest lint types bench fire fuzz mutants pins newest docs screenshots wheel workflows clean
+.PHONY: help demo quick test check matrix resolve installs lowest lint types bench fire hunt fuzz mutants pins newest docs screenshots wheel workflows clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,11 +66,14 @@ bench: $(READY)  ## benchmarks as tables; 15 minutes on an otherwise idle machin
 	$(BIN)/python -m benchmarks search
 	$(BIN)/python -m benchmarks tables $(DATABASES)
 	$(BIN)/python -m benchmarks skip --rows 1000000 $(DATABASES)
-	$(foreach subject,kills overhead workers reading imports copies,$(BIN)/python -m benchmarks $(subject) &&) true
+	$(foreach subject,kills overhead workers reading imports copies cost,$(BIN)/python -m benchmarks $(subject) &&) true
 
 fire: $(READY)  ## what each fault of the service costs, alone and mixed; long runs, and runs stopped halfway
 	$(BIN)/python -m benchmarks fire
 	$(BIN)/python -m benchmarks endurance
+
+hunt: $(READY)  ## random faults, stops and retries for 15 minutes at most, until a row is lost or untrue; HUNT="--seed 7"
+	$(BIN)/python -m benchmarks hunt $(HUNT)
 
 fuzz: $(READY)  ## fuzz every parser of foreign data; Linux, Python 3.11 to 3.13
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement constraints/fuzz.txt

@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 OFFICIAL = sorted((ROOT / "constraints" / "official").glob("airflow-*.txt"))
-EXTRAS = ("", "amazon", "azure", "google", "mysql pillow postgres sqlite emulator demo", "dev")
+EXTRAS = ("", "amazon", "azure", "google", "mysql pillow postgres sqlite xlsx emulator demo", "dev")
 """Checked together where they share a line, to save time."""
 PINNED = {"2.11": ("2.11.0", "3.10"), "3.0": ("3.0.6", "3.11"), "3.1": ("3.1.6", "3.11"), "3.2": ("3.2.2", "3.11")}
 """Release and lowest Python of each set of pins that is compiled with official constraints."""

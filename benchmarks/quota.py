@@ -16,12 +16,10 @@ from itertools import count
 from airflow_provider_yandex_vision.search.search import CopySearch
 from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.vision import ApiKey, Image, VisionClient
-from benchmarks import sharing
 from benchmarks.pictures import picture
 from benchmarks.processes import alone, service
 from benchmarks.report import AtLeast, AtMost, figure, show
 from benchmarks.service import Behaviour
-from benchmarks.tasks import DATABASES
 
 QUOTA = 10.0
 """Requests per second."""
@@ -57,6 +55,10 @@ CASES = (
 
 
 def main() -> None:
+    # Late: the processes of the other cases import this module, and need no Airflow.
+    from benchmarks import sharing
+    from benchmarks.tasks import DATABASES
+
     parser = argparse.ArgumentParser(prog="python -m benchmarks quota", description=__doc__)
     parser.add_argument("--seconds", type=float, default=120.0, help="duration of each run")
     parser.add_argument("--database", choices=DATABASES, default="PostgreSQL")

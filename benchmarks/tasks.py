@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import logging
 import multiprocessing
@@ -19,8 +20,10 @@ from types import FrameType
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import make_url
 
-from airflow_provider_yandex_vision.operators.run import CopySearchRun, Parameters
+from airflow_provider_yandex_vision.operators.parameters import Parameters
+from airflow_provider_yandex_vision.operators.run import CopySearchRun
 from airflow_provider_yandex_vision.results.rows import TaskKey
+from airflow_provider_yandex_vision.vision.errors import YandexVisionError
 from tests.support.secrets import API_KEY
 
 DATABASES = {
@@ -32,7 +35,7 @@ CONNECTION_TYPES = {"postgresql": "postgres", "mariadb": "mysql"}
 
 PREPARED = multiprocessing.get_context("forkserver")
 """Processes that have imported everything a task needs."""
-PREPARED.set_forkserver_preload([__name__, "airflow_provider_yandex_vision.results.quota"])
+PREPARED.set_forkserver_preload([__name__, "benchmarks.warm"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +83,12 @@ def run(task: Task, environment: Mapping[str, str]) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGUSR1, lambda *_: threading.Thread(target=search.stop).start())
-    search.run()
+    # Who waits in vain for this process learns where it is.
+    faulthandler.register(signal.SIGUSR2)
+    try:
+        search.run()
+    except YandexVisionError:
+        raise SystemExit(1) from None
 
 
 @contextmanager

@@ -1,14 +1,14 @@
-"""Search the same folder every night, and report pages that are new.
+"""Each morning: which pages newly show our pictures, on sites that are neither ours nor our partners'.
 
-An image that has not changed is searched again after a week. ``yandex_vision_monitor`` writes results to a table and,
-if there are new pages, updates the asset ``picture_copies``, which triggers ``yandex_vision_report`` to list them.
+It searches the folder, writes a page for the lawyer, and mails what is new. A page is announced once; if nothing is
+new, there is no report and no mail. An image that has not changed is searched again after a week.
 
-It runs when it is triggered. To run it every night, give the parameter ``images`` your folder as its default, and set
-``schedule="@daily"``.
+It runs when it is triggered. To run it every morning, give the parameters your values as defaults, and set
+``schedule="@daily"``. In place of ``mail``, any operator or notifier that takes a text will do.
 
-- Connections: ``yandex_vision_default`` (the credentials) and ``results_db`` (an SQL database).
-- Extras: the one of your database (``postgres``, ``mysql`` or ``sqlite``), and the one of your storage, such as
-  ``amazon`` for ``s3://``; none for local files.
+- Connections: ``yandex_vision_default`` (the credentials), ``results_db`` (an SQL database) and ``smtp_default``.
+- Extras: ``pillow``, the one of your database (``postgres``, ``mysql`` or ``sqlite``), and the one of your storage,
+  such as ``amazon`` for ``s3://``; none for local files. With ``xlsx``, the report comes as a workbook as well.
 """
 
 from __future__ import annotations
@@ -16,55 +16,38 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
+from airflow.providers.smtp.operators.smtp import EmailOperator
 
-from airflow_provider_yandex_vision.compat import DAG, Asset, Param, task
+from airflow_provider_yandex_vision.compat import DAG, Param
+from airflow_provider_yandex_vision.operators.copy_report import YandexVisionCopyReportOperator
 from airflow_provider_yandex_vision.operators.copy_search import YandexVisionCopySearchOperator
+from airflow_provider_yandex_vision.operators.decide import YandexVisionDecideOperator
 
-TABLE = "picture_copies"
-COPIES = Asset(TABLE)
-
-NEW_PAGES = f"""
-SELECT image.image_uri, page.page_url, page.title
-FROM {TABLE} image
-JOIN {TABLE}_matches page ON page.image_id = image.image_id AND page.first_seen_run_id = image.run_id
-ORDER BY image.image_uri, page.rank_no
-"""
+PARAMS = {
+    "images": Param(type="string", description="URL of your folder, such as s3://my_aws@bucket/catalog/"),
+    "reports": Param(type="string", description="URL of a folder for the reports, such as s3://my_aws@bucket/reports"),
+    "own_sites": Param("", type="string", description="Your own sites, separated by commas"),
+    "partners": Param("", type="string", description="Sites with a licence, separated by commas"),
+    "mail_to": Param("legal@example.com", type="string", description="Who gets the mail"),
+}
+DB: dict[str, Any] = {"table": "picture_copies", "sql_conn_id": "results_db"}
+START, TAGS = datetime(2026, 1, 1), ["yandex vision"]
+REPORT = "{{ params.reports }}/{{ dag_run.start_date | ds }}"
+TEXT = "{{ ti.xcom_pull(task_ids='report')['text'] }}"
+LINK = "{{ ti.xcom_pull(task_ids='report')['html_url'] | e }}"
+BODY = f'<p>{TEXT}</p><p><a href="{LINK}">Open the report</a></p>'
 
 with DAG(
-    "yandex_vision_monitor",
-    schedule=None,
-    start_date=datetime(2026, 1, 1),
-    catchup=False,
-    params={"images": Param(type="string", description="URL of your folder, such as s3://my_aws@bucket/catalog/")},
-    doc_md=__doc__,
-    tags=["yandex vision"],
+    "yandex_vision_monitor", schedule=None, start_date=START, catchup=False, params=PARAMS, doc_md=__doc__, tags=TAGS
 ):
     search = YandexVisionCopySearchOperator(
         task_id="search",
         images="{{ params.images }}",
-        table=TABLE,
-        sql_conn_id="results_db",
+        own_sites="{{ params.own_sites }}",
         recheck_after=timedelta(days=7),
-        retries=2,
+        **DB,
     )
-
-    @task.short_circuit
-    def has_new_pages(summary: Any) -> bool:
-        return bool(summary["new_matches"])
-
-    @task(outlets=[COPIES])
-    def announce(summary: Any, *, outlet_events: Any = None) -> None:
-        outlet_events[COPIES].extra = {"new_matches": summary["new_matches"], "found": summary["found"]}
-
-    has_new_pages(search.output) >> announce(search.output)
-
-with DAG(
-    "yandex_vision_report",
-    schedule=[COPIES],
-    start_date=datetime(2026, 1, 1),
-    catchup=False,
-    doc_md=__doc__,
-    tags=["yandex vision"],
-):
-    SQLExecuteQueryOperator(task_id="new_pages", conn_id="results_db", sql=NEW_PAGES)
+    partners = YandexVisionDecideOperator(task_id="partners", sites="{{ params.partners }}", verdict="licensed", **DB)
+    report = YandexVisionCopyReportOperator(task_id="report", output=REPORT, **DB)
+    mail = EmailOperator(task_id="mail", to="{{ params.mail_to }}", subject=TEXT, html_content=BODY)
+    search >> partners >> report >> mail

@@ -1,4 +1,4 @@
-"""``make demo``: the whole job in a real Airflow, and its results as a table.
+"""``make demo``: the whole job in a real Airflow, its results as a table, and the report.
 
 Everything is kept in ``.airflow/<release>/``, an Airflow home separate from yours.
 """
@@ -27,9 +27,12 @@ AIRFLOW = version("apache-airflow")
 HOME = ROOT / ".airflow" / AIRFLOW
 LOG = HOME / "demo.log"
 RESULTS = HOME / "results.db"
+REPORTS = HOME / "reports"
 DAG = "yandex_vision_monitor"
 TABLE = "picture_copies"
 EMULATOR_KEY = "key-of-the-emulator"
+OWN_SITES, PARTNERS = "lightbox.example", "daily-news.example"
+"""Sites of ``demo/images.py``."""
 
 QUERY = f"""
 SELECT image.image_uri, image.status, image.copy_count, image.error_message, best.page_url, best.title
@@ -40,7 +43,12 @@ WHERE image.image_uri LIKE ? || '%'
 ORDER BY image.status = 'rejected', image.copy_count IS NULL, image.copy_count DESC, image.image_uri
 """
 
-SUMMARY = "SELECT value FROM xcom WHERE task_id = 'search' AND key = 'return_value' ORDER BY timestamp DESC LIMIT 1"
+RETURNED = """
+SELECT task_id, value FROM xcom WHERE key = 'return_value' AND dag_id = ? AND run_id = (
+    SELECT run_id FROM xcom WHERE dag_id = ? AND task_id = 'search' ORDER BY timestamp DESC LIMIT 1
+)
+"""
+"""What the tasks of the last run returned; a skipped one returns nothing."""
 
 
 class DemoError(Exception):
@@ -70,7 +78,10 @@ def main() -> None:
             airflow("dags", "reserialize", environment=environment)
             print(f"apache-airflow {AIRFLOW} on SQLite, below {HOME.relative_to(ROOT)}/", end="", flush=True)
         with step("DAG run"):
-            airflow("dags", "test", DAG, "--conf", json.dumps({"images": images}), environment=environment)
+            conf = {"images": images, "own_sites": OWN_SITES, "partners": PARTNERS, "reports": f"file://{REPORTS}"}
+            # No mail is sent.
+            arguments = ("--conf", json.dumps(conf), "--mark-success-pattern", "^mail$")
+            airflow("dags", "test", DAG, *arguments, environment=environment)
             print(f"{DAG} succeeded", end="", flush=True)
     show(images)
 
@@ -156,7 +167,9 @@ def show(images: str) -> None:
     for row in table:
         print("  ".join(fit(text, width) for text, width in zip(row, (18, 6, 46, 44), strict=True)).rstrip())
     print(f"\n{len(rows)} images; see {RESULTS.relative_to(ROOT)}, tables {TABLE} and {TABLE}_matches.")
-    print(_summary())
+    returned = _returned()
+    print(_summary(returned["search"]))
+    print(_report(returned.get("report")))
 
 
 def fit(text: str, width: int) -> str:
@@ -191,18 +204,28 @@ def _last_line() -> str:
     return (LOG.read_text(errors="replace").strip().splitlines() or ["no error in the log"])[-1]
 
 
-def _summary() -> str:
-    """The last summary, as a sentence."""
+def _returned() -> dict[str, Any]:
+    """Results of the last run's tasks."""
     with contextlib.closing(sqlite3.connect(HOME / "airflow.db")) as database:
-        query = (
-            "SELECT value FROM xcom WHERE task_id = 'search' AND key = 'return_value' ORDER BY timestamp DESC LIMIT 1"
-        )
-        counts: Any = database.execute(query).fetchone()[0]
-    while not isinstance(counts, dict):  # releases of Airflow differ in how often they encode it
-        counts = json.loads(counts)
+        values: dict[str, Any] = dict(database.execute(RETURNED, (DAG, DAG)).fetchall())
+    for task, value in values.items():
+        while isinstance(value, str | bytes) and value[:1] in ("{", '"', b"{", b'"'):
+            value = json.loads(value)  # releases of Airflow differ in how often they encode it
+        values[task] = value
+    return values
+
+
+def _summary(counts: dict[str, Any]) -> str:
     parts = [f"{counts[name]} {name}" for name in ("found", "none", "rejected", "failed", "skipped")]
     parts += [f"{counts['duplicates']} answered as duplicates", f"{counts['new_matches']} new pages"]
     return f"This run: {', '.join(parts)}; {counts['requests']} requests to the service."
+
+
+def _report(report: dict[str, Any] | None) -> str:
+    if report:
+        return f"{report['text']}\nThe report: {report['html_url']}"
+    latest = max(REPORTS.rglob("copies.html"), key=lambda page: page.stat().st_mtime, default=None)
+    return "No new pages show your pictures." + (f"\nThe last report: {latest.as_uri()}" if latest else "")
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -29,6 +29,9 @@ MAX_DECODED_PIXELS = 100_000_000
 MAX_PIXELS_AT_ONCE = 40_000_000
 """Of all images being decoded; each pixel takes up to 9 bytes. A larger image is decoded alone."""
 
+BLOCK_BYTES = 64 * 1024 * 1024
+"""Of Pillow's memory. Such blocks are returned when freed; those of its default, 16 MB, stay with the thread."""
+
 
 class PixelBudget:
     """Limits what is decoded at once. Safe to use from any thread."""
@@ -85,6 +88,7 @@ def to_accepted(content: bytes, settings: Settings) -> bytes:
                 raise Pillow.DecompressionBombError(f"{image.width}x{image.height} pixels")
             if _is_accepted(content, image, settings):
                 return content
+            Pillow.core.set_block_size(BLOCK_BYTES)  # type: ignore[attr-defined]  # documented, but not typed
             with decoding.reserved(pixels):
                 ImageOps.exif_transpose(image, in_place=True)
                 return _fit(_flatten(image), settings)

@@ -1,4 +1,4 @@
-"""What a run needs to know of the task instance, from Airflow's context."""
+"""What Airflow's context says about the task."""
 
 from __future__ import annotations
 

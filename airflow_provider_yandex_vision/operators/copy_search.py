@@ -78,8 +78,8 @@ class YandexVisionCopySearchOperator(BaseOperator):
         "images",
         "table",
         "sql_conn_id",
-        "canary",
         "own_sites",
+        "canary",
         "shard",
         "shards",
         "yandex_vision_conn_id",
@@ -172,7 +172,8 @@ class YandexVisionCopySearchOperator(BaseOperator):
 
     def _new_run(self, context: Context) -> CopySearchRun:
         from airflow_provider_yandex_vision.operators.context import run_began, task_key
-        from airflow_provider_yandex_vision.operators.run import CopySearchRun, Parameters
+        from airflow_provider_yandex_vision.operators.parameters import Parameters
+        from airflow_provider_yandex_vision.operators.run import CopySearchRun
 
         parameters = Parameters(**{field.name: getattr(self, field.name) for field in fields(Parameters)})
         return CopySearchRun(parameters, task_key(context, self.task_id), began=run_began(context))

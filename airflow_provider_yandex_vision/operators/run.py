@@ -8,114 +8,32 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain, islice
 from typing import Any
 
 from airflow_provider_yandex_vision.compat import AirflowSkipException
 from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
-from airflow_provider_yandex_vision.images.convert import require_pillow, to_accepted
 from airflow_provider_yandex_vision.images.ignored import Ignored
 from airflow_provider_yandex_vision.images.location import Url
 from airflow_provider_yandex_vision.images.urls import list_images, urls_of
-from airflow_provider_yandex_vision.operators.arguments import check_types
 from airflow_provider_yandex_vision.operators.canary import canary_search, check_canary
-from airflow_provider_yandex_vision.operators.open_matches import open_findings, to_dict
+from airflow_provider_yandex_vision.operators.parameters import Parameters
+from airflow_provider_yandex_vision.operators.stores import Store, TableStore, XComStore
 from airflow_provider_yandex_vision.operators.summary import Problems, count_metrics, log_summary, summary_of
-from airflow_provider_yandex_vision.operators.xcom import bounded
 from airflow_provider_yandex_vision.results.database import sql_engine
 from airflow_provider_yandex_vision.results.due import DueImages
-from airflow_provider_yandex_vision.results.findings import Findings
-from airflow_provider_yandex_vision.results.quota import TableLedger
 from airflow_provider_yandex_vision.results.rows import TaskKey
-from airflow_provider_yandex_vision.results.silence import Silence
-from airflow_provider_yandex_vision.results.table import ResultTable
-from airflow_provider_yandex_vision.search import defaults
-from airflow_provider_yandex_vision.search.ledger import NoLedger, Share
 from airflow_provider_yandex_vision.search.progress import Counts
 from airflow_provider_yandex_vision.search.search import CopySearch
 from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.vision import VisionClient
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, SearchStoppedError
-from airflow_provider_yandex_vision.vision.models import CopySearchResult, Image
-from airflow_provider_yandex_vision.vision.sites import parse_sites
+from airflow_provider_yandex_vision.vision.models import Image
 
 log = logging.getLogger(__name__)
 
 MAX_UNCOMMITTED_RESULTS = 64
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Parameters:
-    """What to search and where results go, as documented by the operator.
-
-    :raises ConfigurationError: a value is invalid, alone or in combination.
-    """
-
-    images: Any
-    table: str | None = None
-    sql_conn_id: str | None = None
-    create_table: bool = True
-    recheck_after: timedelta | None = None
-    own_sites: Any = ()
-    max_images: int | None = None
-    plan_only: bool = False
-    canary: str | None = None
-    shard: int | str = 0
-    shards: int | str = 1
-    max_failed_share: float = 0.1
-    requests_per_second: float = defaults.REQUESTS_PER_SECOND
-    max_concurrent_requests: int = defaults.MAX_CONCURRENT_REQUESTS
-    max_image_bytes: int = defaults.MAX_IMAGE_BYTES
-    max_request_bytes: int = defaults.MAX_REQUEST_BYTES
-    convert_images: bool = False
-    max_xcom_images: int = 200
-    yandex_vision_conn_id: str = YandexVisionHook.default_conn_name
-    object_storage_conn_id: str | None = None
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        parse_sites(self.own_sites)
-        if self.convert_images:
-            require_pillow()
-        if bool(self.table) != bool(self.sql_conn_id):
-            raise ConfigurationError(f"set both or neither: table={self.table!r}, sql_conn_id={self.sql_conn_id!r}")
-        if self.recheck_after is not None and not self.table:
-            raise ConfigurationError("recheck_after needs table, which remembers earlier searches")
-        for name in ("max_images", "max_image_bytes", "max_request_bytes", "max_xcom_images"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigurationError(f"{name} must be at least 1, not {value}")
-        if not 0 <= self.max_failed_share <= 1:
-            raise ConfigurationError(f"max_failed_share must be from 0 to 1, not {self.max_failed_share}")
-        try:
-            in_range = 0 <= int(self.shard) < int(self.shards)
-        except (TypeError, ValueError):
-            in_range = False
-        if not in_range:
-            raise ConfigurationError(f"shard must be 0 to shards - 1: shard={self.shard!r}, shards={self.shards!r}")
-
-    @property
-    def settings(self) -> Settings:
-        """Of all shards together."""
-        return Settings(
-            requests_per_second=self.requests_per_second,
-            max_concurrent_requests=self.max_concurrent_requests,
-            max_image_bytes=self.max_image_bytes,
-            max_request_bytes=self.max_request_bytes,
-            convert=to_accepted if self.convert_images else None,
-        )
-
-    @property
-    def sites(self) -> frozenset[str]:
-        """Own ones, as :func:`parse_site` spells them."""
-        return frozenset(parse_sites(self.own_sites))
-
-    @property
-    def share(self) -> Share:
-        """Of this shard, if all shards run at once."""
-        return Share(int(self.shard), int(self.shards))
 
 
 class CopySearchRun:
@@ -136,7 +54,6 @@ class CopySearchRun:
         self._task = task
         self._began = began
         self._ignored = Ignored()
-        self._findings: Findings | None = None
         self.still_gone = 0
         self._search: CopySearch | None = None
         self._stopped = False
@@ -151,11 +68,11 @@ class CopySearchRun:
             raise AirflowSkipException("images is an empty list: there is nothing to search")
         with ExitStack() as resources:
             client = resources.enter_context(closing(self._connect()))
-            table, ledger = self._open_table(resources)
-            due = self._due(urls, table, ledger)
+            store = self._open_store(resources)
+            due = self._due(urls, store)
             if self._parameters.plan_only:
-                return self._plan(due, client.max_images_per_request)
-            return self._search_due(client, due, table, ledger)
+                return self._plan(due, store, client.max_images_per_request)
+            return self._search_due(client, due, store)
 
     def stop(self) -> None:
         """Stop the search at once, or a listing as soon as it returns. Safe to call from any thread."""
@@ -167,38 +84,20 @@ class CopySearchRun:
         connections = self.settings.max_concurrent_requests
         return YandexVisionHook(self._parameters.yandex_vision_conn_id, max_concurrent_requests=connections).get_conn()
 
-    def _open_table(self, resources: ExitStack) -> tuple[ResultTable | None, TableLedger | None]:
-        """The table, and the ledger of the tasks that search for it."""
+    def _open_store(self, resources: ExitStack) -> Store:
         parameters = self._parameters
         if not parameters.table or not parameters.sql_conn_id:
-            return None, None
+            return XComStore(parameters)
         engine = sql_engine(parameters.sql_conn_id)
         resources.callback(engine.dispose)
-        table = ResultTable(engine, parameters.table, self._task)
-        table.prepare(create=parameters.create_table)
-        if parameters.plan_only:
-            return table, None
-        self._findings = Findings(engine, parameters.table)
-        self._findings.decisions.sync_own_sites(parameters.sites, f"{self._task.dag_id}.{self._task.task_id}")
-        self._findings.decisions.warn_of_unknown()
-        ledger = TableLedger(
-            engine,
-            table,
-            parameters.yandex_vision_conn_id,
-            parameters.share,
-            run_began=self._began,
-            recheck_after=parameters.recheck_after,
-        )
-        resources.callback(ledger.close)
-        ledger.open()
-        return table, ledger
+        store = TableStore(engine, parameters, self._task, self._began)
+        if not parameters.plan_only:
+            resources.callback(store.close)
+            store.open()
+        return store
 
-    def _due(self, urls: list[Url], table: ResultTable | None, ledger: TableLedger | None) -> DueImages:
+    def _due(self, urls: list[Url], store: Store) -> DueImages:
         parameters = self._parameters
-        recheck_after, max_images = parameters.recheck_after, parameters.max_images
-        if ledger:
-            recheck_after = ledger.fresh_for
-            max_images = None if max_images is None else max(0, max_images - ledger.paid)
         listed = list_images(
             urls,
             parameters.object_storage_conn_id,
@@ -207,9 +106,11 @@ class CopySearchRun:
             ignored=self._ignored,
         )
         images = self._of_shard(listed)
-        if table is None and not parameters.plan_only:
+        if store.table is None and not parameters.plan_only:
             images = self._few_enough_for_xcom(images)
-        return DueImages(images, table, recheck_after=recheck_after, max_images=max_images)
+        max_images = parameters.max_images
+        budget = None if max_images is None else max(0, max_images - store.paid)
+        return DueImages(images, store.table, recheck_after=store.fresh_for, max_images=budget)
 
     def _of_shard(self, images: Iterable[Image]) -> Iterator[Image]:
         """Every image belongs to exactly one shard, the same in every run."""
@@ -245,55 +146,32 @@ class CopySearchRun:
                 check_canary(*search)
         return chain(first, images)
 
-    def _plan(self, due: DueImages, images_per_request: int) -> dict[str, Any]:
+    def _plan(self, due: DueImages, store: Store, images_per_request: int) -> dict[str, Any]:
         to_search = sum(1 for _ in due)
         requests = math.ceil(to_search / images_per_request)
         seconds = requests / self._parameters.share.rate(self.settings.requests_per_second)
         duration = timedelta(seconds=round(seconds))
         log.info("Plan: %d of %d images in %d requests, %s; nothing sent", to_search, due.listed, requests, duration)
         summary = summary_of(Counts(requests=requests), due, self._parameters.table, seconds, planned=to_search)
-        return {
-            **summary,
-            "ignored": self._ignored.count,
-            **dict.fromkeys(("new_matches", "open_matches", "new_open_matches"), 0),
-            **({} if self._parameters.table else {"results": []}),
-        }
+        return {**summary, "ignored": self._ignored.count, **store.summary()}
 
-    def _search_due(
-        self, client: VisionClient, due: DueImages, table: ResultTable | None, ledger: TableLedger | None
-    ) -> dict[str, Any]:
+    def _search_due(self, client: VisionClient, due: DueImages, store: Store) -> dict[str, Any]:
         started = time.monotonic()
-        own_sites = self._parameters.sites
-        results: list[CopySearchResult] = []
-        undecided: set[tuple[str, str]] = set()
         problems = Problems()
-        others = ledger or NoLedger(self._parameters.share)
-        silence = Silence(table.lookup) if table else None
         images = self._after_canary(client, due)
-        with closing(CopySearch(client, images, self.settings, ledger=others)) as search:
+        with closing(CopySearch(client, images, self.settings, ledger=store.ledger)) as search:
             self._search = search
             self._check_stopped()
             try:
                 # A full batch may leave part of a reply, which is paid for as well.
                 for batch in search.batches(max_results=MAX_UNCOMMITTED_RESULTS - client.max_images_per_request):
-                    if table and ledger and silence:
-                        search.counts.refuse(table.write(silence.admit(batch)))
-                        # Also what is held back: two tasks could wait for each other's.
-                        ledger.settle(batch)
-                        silence.check()
-                    else:
-                        results += map(bounded, batch)
-                        undecided |= open_findings(batch, own_sites)
+                    search.counts.refuse(store.write(batch))
                     problems.note(batch)
-                if table and silence:
-                    table.write(silence.release())
+                search.counts.refuse(store.finish())
             finally:
                 count_metrics(search.counts)
+        self.still_gone = store.still_gone
         summary = summary_of(search.counts, due, self._parameters.table, time.monotonic() - started)
-        summary["ignored"] = self._ignored.count
-        summary["new_matches"] = table.new_matches() if table else search.counts.matches
-        open_matches = self._findings.count_open(self._task) if self._findings else (len(undecided),) * 2
-        summary["open_matches"], summary["new_open_matches"] = open_matches
-        self.still_gone = table.still_gone() if table else 0
+        summary = {**summary, "ignored": self._ignored.count, **store.summary()}
         log_summary(summary, problems)
-        return summary if table else {**summary, "results": [to_dict(result, own_sites) for result in results]}
+        return summary

@@ -165,14 +165,17 @@ def _current(tables: Tables, first: Any) -> Any:
 
 
 def _best(tables: Tables, first: Any) -> Any:
-    """Key of the row to show: of the image searched last, since its file is the most likely to be there."""
+    """Key of the row to show: of the image searched last, since its file is the most likely to be there.
+
+    Of images searched at once it is the same one for all pages, so that a content counts as one picture.
+    """
     images, matches = tables
     match, image = matches.alias("n"), images.alias("ni")
     return (
         select(match.c.match_id)
         .select_from(match.join(image, image.c.image_id == match.c.image_id))
         .where(match.c.finding_id == first.c.finding_id)
-        .order_by(match.c.current.desc(), image.c.searched_at.desc(), match.c.rank_no, match.c.match_id)
+        .order_by(match.c.current.desc(), image.c.searched_at.desc(), image.c.image_id, match.c.match_id)
         .limit(1)
         .correlate(first)
         .scalar_subquery()

@@ -105,6 +105,7 @@ class Writer:
                 is_lost = isinstance(error, DBAPIError) and error.connection_invalidated
                 suspicious += is_duplicate(error) or (is_lost and _characters(results) > LARGE_CHARACTERS)
                 if is_about_rows(error) or suspicious == SUSPICIOUS_FAILURES:
+                    connection.invalidate()  # MySQL hangs up on large packets: a rollback would fail and hide why
                     raise Refused(describe(error)) from None
                 raise
 

@@ -15,6 +15,7 @@ from airflow_provider_yandex_vision.search.pacing import Clock
 from airflow_provider_yandex_vision.search.running import Read, ReadJob, RunningReads
 from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.search.workers import Workers
+from airflow_provider_yandex_vision.vision.errors import ImageError
 from airflow_provider_yandex_vision.vision.models import Image, PreparedImage
 
 ASSUMED_BYTES = 512 * 1024
@@ -154,6 +155,10 @@ class Reading:
         job.started = started = self._clock()
         try:
             outcome: PreparedImage | BaseException = self._prepare(job.image)
+        except ImageError as error:
+            # The traceback would keep the content in memory, and form a cycle with this frame.
+            outcome = error.with_traceback(None)
+            outcome.__cause__ = outcome.__context__ = None
         except BaseException as error:
             outcome = error
         return Read(job, outcome, self._clock() - started)

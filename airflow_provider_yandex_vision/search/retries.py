@@ -25,7 +25,8 @@ class Failures:
     :param count: attempts that failed, without throttled ones.
     :param perhaps_billed: those of them that may have been billed.
     :param refused_after: number of the request after which the service first refused a request with this image.
-    :param asked_again: whether the image was asked again alone since the service is known not to refuse everything.
+    :param refused_alone: how often the service refused a request with this image alone.
+    :param refused_alone_after: number of the request after which it first did.
     :param beside_answers: whether it failed in a reply that had answers for others.
     """
 
@@ -33,7 +34,8 @@ class Failures:
     count: int = 0
     perhaps_billed: int = 0
     refused_after: float = float("inf")
-    asked_again: bool = False
+    refused_alone: int = 0
+    refused_alone_after: int = 0
     beside_answers: bool = False
 
 

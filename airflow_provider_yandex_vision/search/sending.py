@@ -149,8 +149,9 @@ class Sending:
     def _take_refusal(self, batch: Batch, error: errors.InvalidRequestError) -> Settled:
         """Halve a refused batch until the image at fault is alone.
 
-        One refusal of it proves nothing: in an outage, some hosts refuse everything. So it counts only if a request
-        that was sent later was answered, and the image alone is refused once more. Until then it is like an outage.
+        A refusal proves nothing: in an outage, some hosts refuse everything. So the image alone is asked again, like in
+        an outage, until one of the requests that were sent meanwhile is answered. If there were none or it takes too
+        many attempts, an answer since the first refusal suffices.
         """
         for image in batch:
             failures = self.retries.failures(image)
@@ -161,11 +162,16 @@ class Sending:
                 self.retries.whole.add(half, 0.0)
             return []
         failures = self.retries.failures(batch[0])
-        is_proven = self._last_answered > failures.refused_after
-        if is_proven and failures.asked_again:
-            return [(batch[0], self._result(batch[0], error, "rejected"))]
-        failures.asked_again |= is_proven
-        return self._take_failures([Failure(batch[0], self._result(batch[0], error), error)])
+        failures.refused_alone += 1
+        if failures.refused_alone == 1:
+            failures.refused_alone_after = self._submitted
+        sent_since = self._submitted - failures.refused_alone_after
+        others_answered = self._last_answered > failures.refused_alone_after or sent_since < failures.refused_alone
+        at_fault = failures.refused_alone > 1 and self._last_answered > failures.refused_after
+        result = self._result(batch[0], error, "rejected" if at_fault else "failed")
+        if at_fault and others_answered:
+            return [(batch[0], result)]
+        return self._take_failures([Failure(batch[0], result, error)])
 
     def _take_failures(self, failed: list[Failure], *, beside_answers: bool = False) -> Settled:
         """Send images again, or give them up: all of a request, or some that failed in a reply with answers."""

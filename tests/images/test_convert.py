@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -202,3 +204,36 @@ def test_missing_memory_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ImageUnreadableError, match="not enough memory"):
         prepare(VisionImage("memory://a", lambda: webp), convert=to_accepted)
     assert decoding.pixels == 0
+
+
+@pytest.mark.integration
+def test_decoded_images_leave_little_memory_with_their_threads() -> None:
+    program = """
+import io, threading
+from PIL import Image
+from airflow_provider_yandex_vision.images.convert import to_accepted
+from airflow_provider_yandex_vision.search.settings import Settings
+
+file, end = io.BytesIO(), threading.Event()
+Image.new("1", (5000, 5000)).save(file, "TIFF", compression="group4")
+
+def resident():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * 4096
+
+def work(done):
+    to_accepted(file.getvalue(), Settings())
+    done.set()
+    end.wait()
+
+before = 0
+for number in range(5):
+    done = threading.Event()
+    threading.Thread(target=work, args=[done], daemon=True).start()
+    done.wait()
+    before = before or resident()
+print(resident() - before)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=120)
+    decoded_four_times = 4 * 25_000_000 * 8
+    assert int(ended.stdout) < decoded_four_times / 2

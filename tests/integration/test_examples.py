@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
+from email.message import EmailMessage
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from airflow_provider_yandex_vision.emulator.pages import index_pages
 from airflow_provider_yandex_vision.emulator.server import running
 from airflow_provider_yandex_vision.emulator.service import Service
 from tests.integration.conftest import EXAMPLES, python
+from tests.support.mail import Mailbox, post_office
 from tests.support.photographs import make_pictures, make_web
 from tests.support.s3 import REGION, bucket_of
 from tests.support.secrets import API_KEY
@@ -54,6 +56,7 @@ class Ran:
     outcomes: list[dict[str, Any]]
     billed: dict[str, int]
     output: str
+    mails: list[EmailMessage]
 
     def query(self, sql: str) -> list[Any]:
         with closing(sqlite3.connect(self.results)) as database:
@@ -79,11 +82,11 @@ def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ran(airflow_home: Path, dags: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """All DAG runs in one process, since Airflow is slow to start."""
     folder = {"images": f"file://{pictures}/"}
+    morning = {**folder, "reports": f"file://{tmp_path_factory.mktemp('reports')}"}
     cat, rocket, notes = (f"file://{pictures}/{name}.jpg" for name in ("cat", "rocket", "notes"))
     plan = [
-        ("yandex_vision_monitor", folder),
-        ("yandex_vision_report", {}),
-        ("yandex_vision_monitor", folder),
+        ("yandex_vision_monitor", morning),
+        ("yandex_vision_monitor", morning),
         ("yandex_vision_gate", {"images": [rocket]}),
         ("yandex_vision_gate", {"images": [rocket, cat]}),
         ("yandex_vision_gate", {"images": [rocket, notes]}),
@@ -93,43 +96,40 @@ def ran(airflow_home: Path, dags: Path, pictures: Path, tmp_path_factory: pytest
         ("yandex_vision_object_storage", {"images": "s3://examples/catalog/"}),
         ("yandex_vision_gate", {"images": [cat], "own_sites": ["cats.example", "https://www.news.example/"]}),
     ]
-    results = tmp_path_factory.mktemp("results") / "results.db"
+    results, mailbox = tmp_path_factory.mktemp("results") / "results.db", Mailbox()
     service = Service(index_pages(make_web(tmp_path_factory.mktemp("web"))), api_key=API_KEY)
     python(["-m", "airflow", "dags", "reserialize"], airflow_home, AIRFLOW__CORE__DAGS_FOLDER=str(dags))
-    with running(service) as url, bucket_of(pictures) as endpoint:
+    with running(service) as url, bucket_of(pictures) as endpoint, post_office(mailbox) as smtp:
         output = python(
             ["-m", "tests.support.run_dags", str(dags)],
             airflow_home,
             json.dumps([{"dag_id": dag_id, "conf": conf} for dag_id, conf in plan]),
             AIRFLOW__CORE__DAGS_FOLDER=str(dags),
+            AIRFLOW_CONN_SMTP_DEFAULT=smtp,
             **connections(url, results, endpoint),
         )
     billed: Any = service.statistics()["billed"]
-    return Ran(pictures, results, json.loads(output.splitlines()[-1]), billed, output)
+    return Ran(pictures, results, json.loads(output.splitlines()[-1]), billed, output, mailbox.mails)
 
 
 def test_every_run_succeeds(ran: Ran) -> None:
-    assert [outcome["state"] for outcome in ran.outcomes] == ["success"] * 11
+    assert [outcome["state"] for outcome in ran.outcomes] == ["success"] * 10
 
 
-def test_the_monitor_announces_new_matches_for_the_report(ran: Ran) -> None:
-    first, report, *_ = ran.outcomes
-    assert first["asset_events"] == [{"new_matches": 5, "found": 3}]
-    pages = report["xcoms"]["new_pages[-1]"]
-    assert len(pages) == 5
-    assert f"{ran.pictures}/coffee.jpg" in str(pages)
-    assert "https://cafe.example/" in str(pages)
+def test_the_monitor_mails_what_is_new(ran: Ran) -> None:
+    report = ran.outcomes[0]["xcoms"]["report[-1]"]
+    assert (report["findings"], report["sites"], report["pictures"]) == (3, 3, 2)
+    assert [mail["Subject"] for mail in ran.mails] == [report["text"]]
 
 
 def test_a_second_night_without_news_costs_nothing(ran: Ran) -> None:
-    second = ran.outcomes[2]
-    assert second["tasks"]["announce[-1]"] == "skipped"
+    second = ran.outcomes[1]
+    assert (second["tasks"]["report[-1]"], second["tasks"]["mail[-1]"]) == ("skipped", "skipped")
     assert second["xcoms"]["search[-1]"]["requests"] == 0
-    assert second["asset_events"] == []
 
 
 def test_the_gate_holds_back_images_with_copies(ran: Ran) -> None:
-    published, held, *_ = ran.outcomes[3:]
+    published, held, *_ = ran.outcomes[2:]
     assert published["xcoms"]["publish[-1]"] == [f"file://{ran.pictures}/rocket.jpg"]
     assert published["xcoms"]["hold_back[-1]"] == []
     assert held["xcoms"]["publish[-1]"] == [f"file://{ran.pictures}/rocket.jpg"]
@@ -138,30 +138,30 @@ def test_the_gate_holds_back_images_with_copies(ran: Ran) -> None:
 
 
 def test_the_gate_holds_back_images_that_nobody_could_search(ran: Ran) -> None:
-    held = ran.outcomes[5]
+    held = ran.outcomes[4]
     assert held["xcoms"]["publish[-1]"] == [f"file://{ran.pictures}/rocket.jpg"]
     assert held["xcoms"]["hold_back[-1]"] == [f"file://{ran.pictures}/notes.jpg: rejected: the file is not an image"]
 
 
 def test_the_gate_lets_pass_what_is_on_own_sites_only(ran: Ran) -> None:
-    assert ran.outcomes[10]["xcoms"]["publish[-1]"] == [f"file://{ran.pictures}/cat.jpg"]
-    assert ran.outcomes[10]["xcoms"]["hold_back[-1]"] == []
+    assert ran.outcomes[9]["xcoms"]["publish[-1]"] == [f"file://{ran.pictures}/cat.jpg"]
+    assert ran.outcomes[9]["xcoms"]["hold_back[-1]"] == []
 
 
 def test_the_gate_has_nothing_to_do_without_images(ran: Ran) -> None:
-    assert set(ran.outcomes[6]["tasks"].values()) == {"skipped"}
+    assert set(ran.outcomes[5]["tasks"].values()) == {"skipped"}
 
 
 def test_a_plan_of_the_backfill_costs_nothing(ran: Ran) -> None:
-    total = ran.outcomes[7]["xcoms"]["total[-1]"]
+    total = ran.outcomes[6]["xcoms"]["total[-1]"]
     assert (total["images"], total["found"], total["none"]) == (7, 0, 0)
     assert total["requests"] >= 1
     assert total["seconds"] > 0
-    assert ran.outcomes[8]["xcoms"]["total[-1]"]["skipped"] == 0
+    assert ran.outcomes[7]["xcoms"]["total[-1]"]["skipped"] == 0
 
 
 def test_the_shards_of_the_backfill_cover_every_image_once(ran: Ran) -> None:
-    backfill = ran.outcomes[8]
+    backfill = ran.outcomes[7]
     total = backfill["xcoms"]["total[-1]"]
     assert (total["images"], total["found"], total["rejected"]) == (7, 3, 3)
     assert sorted(key for key in backfill["tasks"] if key.startswith("search")) == [f"search[{n}]" for n in range(4)]
@@ -169,7 +169,7 @@ def test_the_shards_of_the_backfill_cover_every_image_once(ran: Ran) -> None:
 
 
 def test_images_of_the_bucket_are_known_by_their_content(ran: Ran) -> None:
-    summary = ran.outcomes[9]["xcoms"]["search[-1]"]
+    summary = ran.outcomes[8]["xcoms"]["search[-1]"]
     assert (summary["images"], summary["found"], summary["duplicates"]) == (7, 3, 4)
     rows = ran.query("SELECT image_uri, status FROM picture_copies WHERE image_uri LIKE 's3://examples/catalog/%'")
     assert len(rows) == 7

@@ -27,6 +27,7 @@ from airflow_provider_yandex_vision.get_provider_info import get_provider_info
 from tests.integration.conftest import EXAMPLES, ROOT
 from tests.integration.test_examples import connections
 from tests.support import run_dags
+from tests.support.mail import Mailbox, post_office
 from tests.support.network_guard import sitecustomize as network_guard
 from tests.support.photographs import make_pictures, make_web
 from tests.support.s3 import bucket_of
@@ -39,7 +40,8 @@ PINS = ROOT / "constraints" / "airflow-{}.{}.txt".format(*RELEASE)
 
 EXAMPLES_WITH_EXTRAS = {
     "yandex_vision_gate": "",
-    "yandex_vision_monitor": "sqlite",
+    "yandex_vision_monitor": "pillow,sqlite",
+    "yandex_vision_review": "sqlite",
     "yandex_vision_backfill": "sqlite",
     "yandex_vision_object_storage": "amazon,pillow,sqlite",
 }
@@ -163,16 +165,20 @@ def test_example_runs_with_the_extras_it_names(example: str, install: Callable[[
         "yandex_vision_gate": [f"file://{pictures}/cat.jpg", f"file://{pictures}/notes.jpg"],
         "yandex_vision_object_storage": "s3://examples/catalog/",
     }
-    plan = [{"dag_id": example, "conf": {"images": images.get(example, f"file://{pictures}/")}}]
+    conf = {"images": images.get(example, f"file://{pictures}/")}
+    if example == "yandex_vision_monitor":
+        conf["reports"] = f"file://{tmp_path}/reports"
+    # A review waits for a person: tests/integration/test_review.py answers it.
+    plan = [{"dag_id": example, "conf": conf}] if example != "yandex_vision_review" else []
     run(str(installed), "-m", "airflow", "db", "migrate", **environment)
     run(str(installed), "-m", "airflow", "dags", "reserialize", **environment)
     service = Service(index_pages(make_web(tmp_path / "web")), api_key=API_KEY)
-    with running(service) as url, bucket_of(pictures) as endpoint:
-        environment |= connections(url, tmp_path / "results.db", endpoint)
+    with running(service) as url, bucket_of(pictures) as endpoint, post_office(Mailbox()) as smtp:
+        environment |= connections(url, tmp_path / "results.db", endpoint) | {"AIRFLOW_CONN_SMTP_DEFAULT": smtp}
         output = run(str(installed), str(program), str(dags), stdin=json.dumps(plan), **environment)
-    [outcome] = json.loads(output.splitlines()[-1])
-    assert outcome["state"] == "success"
-    assert service.statistics()["billed"]
+    outcomes = json.loads(output.splitlines()[-1])
+    assert [outcome["state"] for outcome in outcomes] == ["success"] * len(plan)
+    assert bool(service.statistics()["billed"]) == bool(plan)
 
 
 def copy_command() -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_yandex_vision.compat import AirflowFailException
-from airflow_provider_yandex_vision.operators.run import Parameters
+from airflow_provider_yandex_vision.operators.parameters import Parameters
 from airflow_provider_yandex_vision.search.ledger import Share
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError
 from tests.operators.conftest import search

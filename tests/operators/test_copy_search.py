@@ -18,7 +18,7 @@ from airflow_provider_yandex_vision.compat import AirflowFailException, AirflowS
 from airflow_provider_yandex_vision.emulator.server import running
 from airflow_provider_yandex_vision.emulator.service import Service
 from airflow_provider_yandex_vision.operators.copy_search import YandexVisionCopySearchOperator
-from airflow_provider_yandex_vision.operators.run import Parameters
+from airflow_provider_yandex_vision.operators.parameters import Parameters
 from airflow_provider_yandex_vision.vision.errors import FailedImagesError
 from tests.operators.conftest import IN_TABLE, OutletEvents, Query, context, operator, search
 from tests.support.secrets import API_KEY

@@ -13,7 +13,8 @@ from airflow_provider_yandex_vision.emulator.service import Service
 from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
 from airflow_provider_yandex_vision.images.convert import to_accepted
 from airflow_provider_yandex_vision.operators.context import task_key
-from airflow_provider_yandex_vision.operators.run import CopySearchRun, Parameters
+from airflow_provider_yandex_vision.operators.parameters import Parameters
+from airflow_provider_yandex_vision.operators.run import CopySearchRun
 from airflow_provider_yandex_vision.results.rows import TaskKey
 from airflow_provider_yandex_vision.results.table import ResultTable
 from airflow_provider_yandex_vision.search.progress import Counts

@@ -82,6 +82,14 @@ def test_a_finding_is_a_page_that_shows_a_content(findings: Findings, write: Cal
     assert (other["pictures"], other["image_uri"], other["rank"]) == (1, "s3://b/3", 1)
 
 
+def test_files_with_the_same_picture_are_one_picture_on_all_its_pages(
+    findings: Findings, write: Callable[..., None]
+) -> None:
+    shown = [on(f"{letter}.example", rank=rank) for rank, letter in enumerate("abcdefgh", start=1)]
+    write(*(found(f"s3://b/{number}", *shown, sha256=SHA) for number in range(3)))
+    assert len({row["image_uri"] for row in findings.select("all")}) == 1
+
+
 def test_a_page_that_is_gone_is_no_longer_open(findings: Findings, write: Callable[..., None]) -> None:
     write(found("s3://b/1", on("a.example"), on("b.example"), sha256=SHA))
     write(found("s3://b/1", on("b.example"), sha256=SHA, at=TUESDAY))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 from sqlalchemy import event
@@ -105,6 +106,20 @@ def test_row_at_which_the_server_hangs_up_is_refused(engine: Engine, table: Resu
     assert writer.write([good(1), giant, good(2)]) == [giant]
     assert statuses(engine, table)["s3://b/giant"] == ("failed", "NOT_STORED")
     assert len(statuses(engine, table)) == 3
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_server_that_hangs_up_after_an_error_hides_no_reason(engine: Engine, table: ResultTable) -> None:
+    def refuse(connection: Any, _: object, statement: str, rows: object, *_rest: object) -> None:
+        if "giant" in str(rows):
+            connection.connection.dbapi_connection.close()
+            raise OperationalError(statement, {}, Exception(1153, "Got a packet bigger than 'max_allowed_packet'"))
+
+    event.listen(engine, "before_cursor_execute", refuse)
+    giant = found("s3://b/2", match("page", title="giant"))
+    writer = ResultTable(engine, table.name, FIRST_RUN, sleep=lambda seconds: pytest.fail("waited"))
+    assert writer.write([good(1), giant]) == [giant]
+    assert statuses(engine, table) == {"s3://b/1": ("found", None), "s3://b/2": ("failed", "NOT_STORED")}
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import logging
 import threading
+import weakref
 from collections.abc import Iterable, Iterator
 from queue import SimpleQueue
 from typing import Any
@@ -110,6 +112,31 @@ def test_error_of_a_read_is_its_outcome(error: BaseException) -> None:
     assert outcomes.pop("memory://bad") is error
     assert all(isinstance(outcome, PreparedImage) for outcome in outcomes.values())
     harness.stop()
+
+
+def test_rejected_content_is_released_at_once() -> None:
+    class Tracked:
+        """Stands for the content: a weak reference can point to it."""
+
+    kept: list[weakref.ref[Tracked]] = []
+
+    def reject() -> bytes:
+        content = Tracked()
+        kept.append(weakref.ref(content))
+        try:
+            raise ValueError
+        except ValueError as error:
+            raise ImageUnreadableError("broken") from error
+
+    harness = Harness([Image("memory://a", reject)])
+    gc.disable()
+    try:
+        harness.run()
+        harness.stop()
+        assert harness.read[0].outcome
+        assert kept[0]() is None
+    finally:
+        gc.enable()
 
 
 class Hanging:

@@ -106,6 +106,14 @@ class TestPoison:
         assert statuses["none"] >= 64
         assert statuses["rejected"] == 0
 
+    def test_outage_that_comes_and_goes_rejects_nothing(self) -> None:
+        """Half of the images are answered after the first refusal, then all requests are refused for a while."""
+        service = FakeService(refuse=lambda uris: refusal if len(service.batches) in {1, *range(3, 18)} else None)
+        refusal = InvalidRequestError("bad gateway", http_status=400)
+        results = search(service, images(8), max_concurrent_requests=1)
+        assert {result.status for result in results.values()} == {"none"}
+        assert set(service.answered.values()) == {1}
+
     @pytest.mark.parametrize("status", [400, 413])
     def test_refused_image_is_asked_once_more_after_another_is_answered(self, status: int) -> None:
         refusal = InvalidRequestError("no", http_status=status)

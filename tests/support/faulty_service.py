@@ -117,7 +117,7 @@ class FaultyService(CountingService):
     """Safe to share between threads. The seed decides which requests get which fault.
 
     :param faults: by name; they take turns.
-    :param share: of the requests that get one.
+    :param share: of the requests that get one; may be changed.
     :param patience: seconds; longer than the client waits for a reply.
     :param after: images that are answered before the first fault.
     """
@@ -130,7 +130,7 @@ class FaultyService(CountingService):
         self.over = threading.Event()
         self.injected: Counter[str] = Counter()
         self.delivered: Counter[str] = Counter()
-        self._share = share
+        self.share = share
         self._after = after
         self._random = random.Random(seed)
         self._seeds = random.Random(seed)
@@ -145,7 +145,7 @@ class FaultyService(CountingService):
     def draw(self, hashes: Collection[str]) -> Fault:
         """What to do with a request for these images."""
         with self._lock:
-            if self._random.random() >= self._share or len(self.delivered) < self._after:
+            if self._random.random() >= self.share or len(self.delivered) < self._after:
                 return Exchange.answer
             name, fault = next(self._turns)
             if name in COSTLY_FAULTS:

@@ -24,7 +24,8 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from airflow_provider_yandex_vision.operators.copy_search import YandexVisionCopySearchOperator
-from airflow_provider_yandex_vision.operators.run import CopySearchRun, Parameters
+from airflow_provider_yandex_vision.operators.parameters import Parameters
+from airflow_provider_yandex_vision.operators.run import CopySearchRun
 from airflow_provider_yandex_vision.results.rows import TaskKey
 from tests.support.run_dags import dags_of
 
