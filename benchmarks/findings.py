@@ -50,7 +50,7 @@ FROM (
     SELECT n, n - (n % 20 = 0)::int AS content, rank_no, CASE rank_no
         WHEN 1 THEN 'own.example'
         WHEN 2 THEN 'licensed' || n % 50 || '.example'
-        ELSE 'site' || n * 7919 % 20000 || '.example'
+        ELSE 'site' || n % 20000 * 7919 % 20000 || '.example'
     END AS site
     FROM generate_series(1, {images}) n, generate_series(1, 3) rank_no
 ) AS shown;

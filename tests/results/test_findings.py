@@ -122,20 +122,19 @@ def test_a_changed_picture_leaves_the_findings_of_the_old_one(findings: Findings
     ]
 
 
-@pytest.mark.parametrize("verdict", ["own", "licensed", "ignored", "case"])
 @pytest.mark.parametrize(
-    ("host", "subject"),
+    ("host", "subject", "verdict"),
     [
-        ("a.example", "a.example"),
-        ("www.a.example", "a.example"),
-        ("deep.down.www.a.example", "a.example"),
-        ("x.y.z.u.v.w.a.example", "a.example"),
-        ("img.a.example", "img.a.example"),
-        ("b.img.a.example", "img.a.example"),
-        ("d.c.b.img.a.example", "img.a.example"),
-        ("пример.рф", "пример.рф"),
-        ("anna.github.io", "anna.github.io"),
-        ("localhost", "localhost"),
+        ("a.example", "a.example", "own"),
+        ("www.a.example", "a.example", "licensed"),
+        ("deep.down.www.a.example", "a.example", "ignored"),
+        ("x.y.z.u.v.w.a.example", "a.example", "case"),
+        ("img.a.example", "img.a.example", "own"),
+        ("b.img.a.example", "img.a.example", "licensed"),
+        ("d.c.b.img.a.example", "img.a.example", "ignored"),
+        ("пример.рф", "пример.рф", "case"),
+        ("anna.github.io", "anna.github.io", "own"),
+        ("localhost", "localhost", "licensed"),
     ],
 )
 def test_a_decision_is_about_everything_below(
