@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from airflow_provider_yandex_vision.images.files import File
 from airflow_provider_yandex_vision.images.http import Web
 from airflow_provider_yandex_vision.images.location import Location, Url
+from airflow_provider_yandex_vision.images.reading import read_file
 from airflow_provider_yandex_vision.images.storage import Storages
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError
 
 MAX_BYTES = 32 * 1024 * 1024
-"""Of a larger file, only the beginning is read."""
+"""A larger file is not read."""
 
 
 class StoredPictures:
@@ -37,4 +39,4 @@ class StoredPictures:
             raise
         if isinstance(location.fs, Web):
             return partial(location.fs.read, location.url)
-        return partial(location.fs.cat_file, location.path, start=0, end=MAX_BYTES)
+        return partial(read_file, location.fs, File(location.path, None, None), MAX_BYTES)

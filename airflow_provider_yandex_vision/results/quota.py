@@ -92,7 +92,10 @@ class TableLedger:
     def close(self) -> None:
         """End the task, but wait for the database no longer than two seconds."""
         self._ended.set()
-        self._thread.join(SECONDS_TO_END)
+        if self._thread.ident is None:
+            self.end()
+        else:
+            self._thread.join(SECONDS_TO_END)
 
     def register(self) -> None:
         """From here on, the task counts. Learn what earlier attempts of it have left."""

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from tempfile import SpooledTemporaryFile
+from mmap import mmap
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,7 +29,6 @@ from airflow_provider_yandex_vision.vision.loopback import is_loopback
 from airflow_provider_yandex_vision.vision.wire import RequestBody
 
 MAX_REPLY_BYTES = 32 * 1024 * 1024
-MAX_REPLY_BYTES_IN_MEMORY = 1024 * 1024
 PIECE_BYTES = 64 * 1024
 GZIP = 16 + zlib.MAX_WBITS
 MIN_UPLOAD_RATE = 64 * 1024
@@ -158,21 +157,20 @@ def read_reply(reply: requests.Response) -> bytes:
 
     :raises ProtocolError: it is too large, or packed in another way than asked for.
     """
-    # Huge replies go to disk: once freed, their memory would stay with the allocator, for every thread.
-    with SpooledTemporaryFile(MAX_REPLY_BYTES_IN_MEMORY) as payload:
+    # Memory of its own: once freed, that of a huge reply would stay with the allocator, for every thread.
+    with mmap(-1, MAX_REPLY_BYTES) as payload:
         unpack = Unpacker(reply.headers.get("Content-Encoding", "identity"))
         received = 0
         # Not iter_content: it waits for a whole chunk, so for ever if the reply drips.
         while chunk := reply.raw.read1(PIECE_BYTES, decode_content=False):
             received += len(chunk)
             for piece in unpack(chunk):
-                payload.write(piece)
-                if max(received, payload.tell()) > MAX_REPLY_BYTES:
+                if max(received, payload.tell() + len(piece)) > MAX_REPLY_BYTES:
                     reason = f"the reply is larger than {MAX_REPLY_BYTES:,} bytes"
                     raise ProtocolError(reason, http_status=reply.status_code)
+                payload.write(piece)
         unpack.finish()
-        payload.seek(0)
-        return payload.read()
+        return payload[: payload.tell()]
 
 
 class Unpacker:

@@ -135,6 +135,11 @@ class TestShares:
         assert rows("ended") == [True, True]
 
 
+    def test_task_that_is_stopped_before_its_thread_starts_counts_no_more(self, join: Open, rows: Rows) -> None:
+        join().close()
+        assert rows("ended") == [True]
+
+
 class TestClaims:
     def test_content_that_a_living_task_has_claimed_is_elsewhere(self, join: Open) -> None:
         first, second = join(task="a"), join(task="b")
