@@ -7,7 +7,7 @@ import pytest
 
 from airflow_provider_yandex_vision.images import again, storage
 from airflow_provider_yandex_vision.images.again import StoredPictures
-from airflow_provider_yandex_vision.vision.errors import ConfigurationError
+from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ImageRejectedError
 from tests.images.conftest import BUCKET, put
 from tests.support.pictures import png
 
@@ -22,10 +22,11 @@ def test_s3_object_is_read_by_the_connection_in_the_table(s3: Any) -> None:
     assert StoredPictures().open(f"s3://{BUCKET}/catalog/a b#1.jpg", "storage")() == png("catalog/a b#1.jpg")
 
 
-def test_huge_file_is_not_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_huge_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(again, "MAX_BYTES", 10)
     (tmp_path / "a.jpg").write_bytes(b"x" * 11)
-    assert StoredPictures().open(f"file://{tmp_path}/a.jpg", None)() == b"x" * 10
+    with pytest.raises(ImageRejectedError, match="more than 10 bytes"):
+        StoredPictures().open(f"file://{tmp_path}/a.jpg", None)()
 
 
 def test_missing_connection_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine
 
+from airflow_provider_yandex_vision import compat
 from airflow_provider_yandex_vision.compat import AirflowFailException, AirflowSkipException
 from airflow_provider_yandex_vision.operators.copy_report import CopiesReportLink, YandexVisionCopyReportOperator
 from airflow_provider_yandex_vision.operators.report_run import Report, run_report
@@ -283,7 +284,7 @@ def test_link_opens_the_page(web: Web, output: Path, monkeypatch: pytest.MonkeyP
     values = SimpleNamespace(
         get_value=lambda *, ti_key, key: result if (ti_key, key) == ("ti", "return_value") else None
     )
-    monkeypatch.setattr("airflow_provider_yandex_vision.compat.XCom", values, raising=False)
+    monkeypatch.setitem(vars(compat), "XCom", values)
     link = CopiesReportLink()
     assert link.get_link(operator(output), ti_key="ti") == result["html_url"]
     assert link.get_link(operator(output), ti_key="skipped") == ""

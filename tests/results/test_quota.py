@@ -134,7 +134,6 @@ class TestShares:
         ledger.close()
         assert rows("ended") == [True, True]
 
-
     def test_task_that_is_stopped_before_its_thread_starts_counts_no_more(self, join: Open, rows: Rows) -> None:
         join().close()
         assert rows("ended") == [True]
