@@ -63,6 +63,8 @@ def reason(image: dict[str, Any]) -> str | None:
         # It was not searched: nobody knows whether the web shows it.
         return f"{image['status']}: {image['error_message']}"
     open_pages = [match["page_url"] or match["image_url"] for match in image["matches"] if match["open"]]
-    if image["status"] == "found" and not image["matches"]:
-        return "the web shows it, and no page is listed"
-    return open_pages[0] if open_pages else None
+    if open_pages:
+        return str(open_pages[0])
+    if image["open_matches"] or (image["status"] == "found" and not image["matches"]):
+        return "the web shows it, on pages that are not listed here"
+    return None

@@ -34,8 +34,13 @@ OPEN_SITES = f"""
 SELECT site, count(*), min(title)
 FROM {TABLE}_open
 WHERE finding_id IN (
-    SELECT finding_id FROM {TABLE}_reported
-    WHERE run_id = (SELECT run_id FROM {TABLE}_reported ORDER BY reported_at DESC LIMIT 1)
+    SELECT shown.finding_id
+    FROM {TABLE}_reported shown
+    JOIN (
+        SELECT report, run_id FROM {TABLE}_reported
+        WHERE reported_at IS NOT NULL ORDER BY reported_at DESC LIMIT 1
+    ) last ON shown.report = last.report AND shown.run_id = last.run_id
+    WHERE shown.reported_at IS NOT NULL
 )
 GROUP BY site
 ORDER BY count(*) DESC, site

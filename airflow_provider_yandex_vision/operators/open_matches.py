@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from airflow_provider_yandex_vision.operators.xcom import bounded
 from airflow_provider_yandex_vision.vision.models import CopyMatch, CopySearchResult
 from airflow_provider_yandex_vision.vision.sites import is_below
 
@@ -20,11 +21,15 @@ def open_findings(results: Iterable[CopySearchResult], own_sites: Collection[str
 
 
 def to_dict(result: CopySearchResult, own_sites: Collection[str]) -> dict[str, Any]:
-    """As :meth:`CopySearchResult.to_dict`; each match says whether it is ``open``."""
-    plain = result.to_dict()
-    for shown, match in zip(plain["matches"], result.matches, strict=True):
+    """As :meth:`CopySearchResult.to_dict`, bounded for XCom; each match says whether it is ``open``.
+
+    ``open_matches`` counts those that are left out as well.
+    """
+    kept = bounded(result)
+    plain = kept.to_dict()
+    for shown, match in zip(plain["matches"], kept.matches, strict=True):
         shown["open"] = is_open(match, own_sites)
-    return plain
+    return {**plain, "open_matches": sum(is_open(match, own_sites) for match in result.matches)}
 
 
 def is_open(match: CopyMatch, own_sites: Collection[str]) -> bool:

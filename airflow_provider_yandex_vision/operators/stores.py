@@ -10,7 +10,6 @@ from sqlalchemy.engine import Engine
 
 from airflow_provider_yandex_vision.operators.open_matches import open_findings, to_dict
 from airflow_provider_yandex_vision.operators.parameters import Parameters
-from airflow_provider_yandex_vision.operators.xcom import bounded
 from airflow_provider_yandex_vision.results.findings import Findings
 from airflow_provider_yandex_vision.results.quota import TableLedger
 from airflow_provider_yandex_vision.results.rows import TaskKey
@@ -129,12 +128,12 @@ class XComStore:
     def __init__(self, parameters: Parameters) -> None:
         self.ledger = NoLedger(parameters.share)
         self._own_sites = parameters.sites
-        self._results: list[CopySearchResult] = []
+        self._results: list[dict[str, Any]] = []
         self._open: set[tuple[str, str]] = set()
         self._matches = 0
 
     def write(self, results: Sequence[CopySearchResult]) -> list[CopySearchResult]:
-        self._results += map(bounded, results)
+        self._results += (to_dict(result, self._own_sites) for result in results)
         self._open |= open_findings(results, self._own_sites)
         self._matches += sum(len(result.matches) for result in results)
         return []
@@ -147,5 +146,5 @@ class XComStore:
             "new_matches": self._matches,
             "open_matches": len(self._open),
             "new_open_matches": len(self._open),
-            "results": [to_dict(result, self._own_sites) for result in self._results],
+            "results": self._results,
         }

@@ -23,9 +23,9 @@ def summary_of(
 ) -> dict[str, Any]:
     """Plain numbers, for XCom, about the task instance's whole run: this attempt and those before it.
 
-    ``requests`` and ``seconds`` are those of this attempt. ``duplicates`` got the answer for an image with the same
-    content, and count as ``found`` or ``none`` as well. ``partial`` means that ``max_images`` left images for another
-    run.
+    ``requests``, ``seconds`` and ``duplicates`` are those of this attempt. ``duplicates`` got the answer for an image
+    with the same content, and count as ``found`` or ``none`` as well. ``partial`` means that ``max_images`` left images
+    for another run.
 
     :param planned: images that would be searched, if nothing was.
     :raises CountError: an image was lost, or counted twice.

@@ -29,6 +29,9 @@ SELECTIONS: tuple[Selection, ...] = ("new", "open", "cases", "gone", "all")
 
 FINDINGS_PER_QUERY = 500
 
+CLAIM_LIFETIME = timedelta(days=1)
+"""A run that was killed before it showed what it claimed loses it to the next one after this."""
+
 
 class Findings:
     """The findings of a results table.
@@ -82,6 +85,8 @@ class Findings:
         if select not in SELECTIONS:
             raise ConfigurationError(f"select={select!r} is unknown: use {', '.join(SELECTIONS)}")
         view = self._kept.open if select in ("new", "open") else self._kept.findings
+        if select == "new":
+            self._forget_claims_of_killed_runs(report, run_id)
         wanted = self._condition(select, view, report, run_id)
         keys = self._keys(view, wanted)
         if select == "new":
@@ -220,10 +225,17 @@ class Findings:
             by_key = {row.finding_id: dict(row._mapping) for row in rows}
             yield from (by_key[key] for key in chunk if key in by_key)
 
+    def _forget_claims_of_killed_runs(self, report: str, run_id: str) -> None:
+        reported = self._kept.reported.c
+        by_another_run = and_(reported.report == report, reported.run_id != run_id, reported.reported_at.is_(None))
+        old = reported.claimed_at < self._now() - CLAIM_LIFETIME
+        self._execute(self._kept.reported.delete().where(by_another_run, old))
+
     def _claim(self, report: str, run_id: str, finding_ids: Collection[str]) -> None:
         """Note that the run shows these findings, unless another run has them."""
         reported = self._kept.reported
-        rows = [{"report": report, "finding_id": each, "run_id": run_id, "reported_at": None} for each in finding_ids]
+        new = {"report": report, "run_id": run_id, "claimed_at": self._now(), "reported_at": None}
+        rows = [{**new, "finding_id": each} for each in finding_ids]
         keep = {"run_id": reported.c.run_id}
         for chunk in chunks(rows):
             write = partial(upsert, table=reported, rows=chunk, changes=lambda _: keep)

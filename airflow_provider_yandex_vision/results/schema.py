@@ -154,6 +154,7 @@ _REPORTED = sa.Table(
     Column("report", Unicode(250), primary_key=True),
     Column("finding_id", CHAR(64), primary_key=True),
     Column("run_id", Unicode(250), nullable=False),
+    Column("claimed_at", Timestamp),
     Column("reported_at", Timestamp),
     **_MYSQL_OPTIONS,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,12 @@ class TestWithoutTable:
         ]
         assert len(open_findings(results, {"own.example"})) == 3
         assert [match["open"] for match in to_dict(results[1], {"own.example"})["matches"]] == [True, False]
+
+    def test_matches_that_xcom_has_no_room_for_are_counted(self) -> None:
+        huge = replace(on("a.example"), title="x" * 10**6)
+        shown = to_dict(CopySearchResult("s3://b/1", "found", matches=(huge, on("own.example"))), {"own.example"})
+        assert [match["open"] for match in shown["matches"]] == [False]
+        assert shown["open_matches"] == 1
 
     def test_all_are_new(self, emulator: Service, pictures: Path) -> None:
         everything, elsewhere = search(pictures), search(pictures, own_sites=f"https://www.{CATS}/, {NEWS.upper()}")

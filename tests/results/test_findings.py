@@ -240,7 +240,17 @@ class TestNew:
         reported = findings._kept.reported
         with engine.connect() as connection:
             [stored] = connection.execute(reported.select()).fetchall()
-        assert tuple(stored) == ("report", row["finding_id"], "monday", WEDNESDAY)
+        assert tuple(stored) == ("report", row["finding_id"], "monday", WEDNESDAY, WEDNESDAY)
+
+    def test_is_kept_for_later_if_the_run_is_killed(
+        self, engine: Engine, name: str, findings: Findings, write: Callable[..., None]
+    ) -> None:
+        write(found("s3://b/1", on("a.example"), sha256=SHA))
+        assert pages(findings.select("new", "report", "killed")) == ["https://a.example/"]
+        assert pages(findings.select("new", "report", "at once")) == []
+        later = Findings(engine, name, now=lambda: WEDNESDAY + timedelta(days=1, seconds=1))
+        assert pages(later.select("new", "report", "a day later")) == ["https://a.example/"]
+        assert pages(later.select("new", "report", "killed")) == []
 
     def test_is_announced_once_by_runs_that_overlap(
         self, url: str, engine: Engine, table: ResultTable, write: Callable[..., None]
