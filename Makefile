@@ -16,6 +16,8 @@ DATABASES ?=
 UV_OPTIONS ?=
 # Options of `make hunt`.
 HUNT ?=
+# A process per core; the tests of a file stay together, since they share servers.
+PARALLEL ?= --numprocesses auto --dist loadfile
 # Duration of `make fuzz` per target.
 SECONDS ?= 60
 VENV := $(if $(filter $(NEWEST),$(AIRFLOW)),.venv,.venv-$(AIRFLOW))
@@ -34,10 +36,10 @@ demo: $(READY)  ## a search in a real Airflow; set YANDEX_VISION_API_KEY and IMA
 	@$(BIN)/python demo/run.py
 
 quick: $(READY)  ## the tests that need no server, in under a minute
-	$(BIN)/python -m pytest -m "not integration" $(TESTS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not integration" $(TESTS)
 
 test: $(READY)  ## all tests, in random order; AIRFLOW=2.11, COVERAGE=--cov, TESTS="tests/images --randomly-seed=1"
-	$(BIN)/python -m pytest $(COVERAGE) $(TESTS)
+	$(BIN)/python -m pytest $(PARALLEL) $(COVERAGE) $(TESTS)
 
 check: lint types resolve matrix  ## everything: lint, types, resolution, and the tests on every release
 
@@ -53,7 +55,7 @@ installs: $(READY)  ## the wheel beside official constraints, in fresh environme
 	.ci/installs
 
 lowest: .venv-lowest/.ready  ## the tests without a server, with the lowest versions that pyproject.toml allows
-	.venv-lowest/bin/python -m pytest -m "not integration" $(TESTS)
+	.venv-lowest/bin/python -m pytest $(PARALLEL) -m "not integration" $(TESTS)
 
 lint: $(READY)  ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -90,7 +92,7 @@ pins: $(READY)  ## update constraints/: the newest versions beside each release'
 	    --group docs --output-file constraints/docs.txt
 
 newest: .venv-newest/.ready  ## the tests without a server, with the newest of everything
-	.venv-newest/bin/python -m pytest -m "not integration" $(TESTS)
+	.venv-newest/bin/python -m pytest $(PARALLEL) -m "not integration" $(TESTS)
 
 docs: .venv-docs/.ready  ## the documentation site, into site/; a dead link is an error
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/mkdocs build --strict --quiet

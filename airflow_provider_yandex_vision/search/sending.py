@@ -25,6 +25,7 @@ from airflow_provider_yandex_vision.vision.models import CopySearchResult, Prepa
 log = logging.getLogger(__name__)
 
 LOST_BATCHES_MEAN_OUTAGE = 3
+WEIGHT_OF_LASTING_FAULTS = 0.1
 """So many full ones, without an answer in between."""
 SECONDS_BETWEEN_WARNINGS = 5.0
 
@@ -79,7 +80,7 @@ class Sending:
         self._stop = stop
         self._clock = clock
         self._now = now
-        self._lost_in_a_row = 0
+        self._lost_in_a_row = 0.0
         self._submitted = 0
         self._last_answered = 0
         self._quiet_until = clock()
@@ -142,7 +143,7 @@ class Sending:
                 settled.append((image, result))
         answered = any(result.status in ("found", "none") for result in sent.results)
         if answered:
-            self._lost_in_a_row = 0
+            self._lost_in_a_row = 0.0
             self._last_answered = max(self._last_answered, sent.number)
         return settled + (self._take_failures(failures, beside_answers=answered) if failures else [])
 
@@ -183,8 +184,7 @@ class Sending:
         given_up: list[Failure] = []
         for failure in failed:
             self.retries.failures(failure.image).beside_answers |= beside_answers
-            can_pass = type(failure.error) is not errors.ServiceError
-            allowed = self.retries.count(failure.image, type(failure.error)) and can_pass
+            allowed = self.retries.count(failure.image, type(failure.error)) and _may_pass(failure)
             (again if allowed else given_up).append(failure)
         if again and beside_answers:
             for failure in again:
@@ -192,7 +192,8 @@ class Sending:
         elif again:
             self._send_again(again)
         lost = [failure for failure in given_up if not self.retries.failures(failure.image).beside_answers]
-        self._lost_in_a_row += len(lost)
+        # A retry begins with all images that failed before, so that of itself is no outage.
+        self._lost_in_a_row += sum(1.0 if _may_pass(failure) else WEIGHT_OF_LASTING_FAULTS for failure in lost)
         if lost and self._lost_in_a_row >= LOST_BATCHES_MEAN_OUTAGE * self._max_images:
             self._stop.drain(lost[0].error)
         return [(failure.image, failure.result) for failure in given_up]
@@ -210,6 +211,11 @@ class Sending:
 
     def _result(self, image: PreparedImage, error: errors.ServiceError, status: Status = "failed") -> CopySearchResult:
         return image.result(status, self._now(), error_code=code_of(error), error_message=error.message)
+
+
+def _may_pass(failure: Failure) -> bool:
+    """Whether another attempt may be answered."""
+    return type(failure.error) is not errors.ServiceError
 
 
 def _send(service: Service, pacer: Pacer, batch: Batch, number: int) -> Sent:

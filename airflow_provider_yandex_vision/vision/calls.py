@@ -66,7 +66,7 @@ class Calls:
         self._clock = clock
         self._changed = threading.Condition()
         self._calls: set[Call] = set()
-        self._is_watched = False
+        self._watcher: threading.Thread | None = None
         self._next_look = 0.0
         self._of_thread = threading.local()
 
@@ -114,10 +114,18 @@ class Calls:
             for call in self._calls:
                 call.end("aborted")
 
+    def close(self) -> None:
+        """Once all calls have ended: leave no thread behind."""
+        with self._changed:
+            watcher = self._watcher
+            self._changed.notify()
+        if watcher:
+            watcher.join(SECONDS_BETWEEN_LOOKS)
+
     def _watch(self, call: Call) -> None:
-        if not self._is_watched:
-            self._is_watched = True
-            threading.Thread(target=self._end_late_calls, name="request-deadlines", daemon=True).start()
+        if not self._watcher:
+            self._watcher = threading.Thread(target=self._end_late_calls, name="request-deadlines", daemon=True)
+            self._watcher.start()
         elif call.deadline < self._next_look:
             self._changed.notify()
 
@@ -128,7 +136,7 @@ class Calls:
                 seconds = min(map(self._look_at, self._calls))
                 self._next_look = self._clock() + seconds
                 self._changed.wait(seconds)
-            self._is_watched = False
+            self._watcher = None
 
     def _look_at(self, call: Call) -> float:
         """:return: seconds until the next look."""

@@ -130,6 +130,7 @@ class Transport:
 
     def close(self) -> None:
         self._session.close()
+        self._calls.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -266,7 +266,12 @@ class TestGivingUp:
         results, error = consume(run)
         assert isinstance(error, ServiceError)
         assert (error.code, error.message) == (code, "quota of the month")
-        assert len(results) < 100
+        assert len(results) < 300
+
+    def test_images_that_always_fail_end_no_search_though_they_fill_requests(self) -> None:
+        service = FakeService(lambda uri: failed("DATA_LOSS") if int(uri.rpartition("/")[2]) < 100 else NONE)
+        results = search(service, images(200), max_concurrent_requests=1)
+        assert Counter(result.status for result in results.values()) == {"failed": 100, "none": 100}
 
     def test_batch_without_one_answer_keeps_its_slot(self) -> None:
         codes = iter(["INTERNAL"] * 8)

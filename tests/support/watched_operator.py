@@ -56,9 +56,9 @@ class WatchedOperator(YandexVisionCopySearchOperator):
             record(Ended(ended, ended_by, before, held()))
 
 
-def impatient_run(parameters: Parameters, task: TaskKey) -> CopySearchRun:
+def impatient_run(parameters: Parameters, task: TaskKey, began: datetime | None) -> CopySearchRun:
     """A run that waits one second if the service asks it to wait for hours."""
-    return CopySearchRun(parameters, task, replace(parameters.settings, max_retry_after=1.0))
+    return CopySearchRun(parameters, task, replace(parameters.settings, max_retry_after=1.0), began)
 
 
 class Held(NamedTuple):
