@@ -7,10 +7,11 @@ import os
 import shutil
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from selenium.common.exceptions import ElementClickInterceptedException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -99,7 +100,8 @@ class ConnectionsPage:
         field = self.field(label)
         deadline = time.monotonic() + PATIENCE
         while field.get_property("value") != text and time.monotonic() < deadline:
-            field.click()
+            with suppress(ElementClickInterceptedException):
+                field.click()
             self.browser.execute_cdp_cmd("Input.insertText", {"text": text})
             time.sleep(0.1)
 

@@ -27,7 +27,6 @@ from airflow_provider_yandex_vision.results.database import (
     sql_engine,
 )
 from airflow_provider_yandex_vision.results.rows import image_id
-from airflow_provider_yandex_vision.results.schema import Tables
 from airflow_provider_yandex_vision.results.table import ResultTable
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, DatabaseError
 from tests.results.samples import FIRST_RUN, SHA, found, match, select_rows
@@ -187,7 +186,9 @@ def test_lock_timeout_is_retried(url: str, table: ResultTable, engine: Engine) -
 
 
 def test_missing_table_fails_at_once(engine: Engine, table: ResultTable) -> None:
-    Tables.named(table.name).matches.drop(engine)
+    with engine.begin() as connection:
+        for each in ("VIEW {}_open", "VIEW {}_findings", "TABLE {}_matches"):
+            connection.execute(text(f"DROP {each.format(table.name)}"))
     with pytest.raises(DatabaseError, match=f"cannot write table {table.name} at .*{table.name}_matches") as caught:
         ResultTable(engine, table.name, FIRST_RUN, sleep=no_pause).write(
             [found("s3://b/1", match("page", title=SECRET_TITLE))]

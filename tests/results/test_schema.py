@@ -27,7 +27,7 @@ COLUMNS = {
     "matches": "match_id finding_id image_id rank_no image_url page_url domain site title description current"
     " first_seen_at last_seen_at first_seen_dag_id first_seen_run_id",
     "decisions": "kind subject verdict note decided_by decided_at",
-    "reported": "report finding_id run_id reported_at",
+    "reported": "report finding_id run_id claimed_at reported_at",
     "findings": "finding_id page_url domain site title description image_url rank image_uri pictures first_seen_at"
     " last_seen_at current verdict note decided_by decided_at open",
 }
