@@ -35,7 +35,7 @@ help:  ## list the targets
 demo: $(READY)  ## a search in a real Airflow; set YANDEX_VISION_API_KEY and IMAGES to use your own
 	@$(BIN)/python demo/run.py
 
-quick: $(READY)  ## the tests that need no server, in under a minute
+quick: $(READY)  ## the tests that need no server, in two minutes
 	$(BIN)/python -m pytest $(PARALLEL) -m "not integration" $(TESTS)
 
 test: $(READY)  ## all tests, in random order; AIRFLOW=2.11, COVERAGE=--cov, TESTS="tests/images --randomly-seed=1"
