@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib.metadata import version
 from operator import itemgetter
 from typing import Any, TypeAlias
 
@@ -24,6 +25,13 @@ def check_supported(database: str) -> None:
     """:raises TableError: the results tables are not tested on this database."""
     if database not in _WRITES:
         raise TableError(f"{database} is not supported: use SQLite, PostgreSQL, MySQL, MariaDB or DuckDB")
+    if database == "duckdb" and not duckdb_is_sound():
+        raise TableError(f"DuckDB {version('duckdb')} is not supported: install duckdb 1.4 or newer")
+
+
+def duckdb_is_sound() -> bool:
+    """Before 1.4, DuckDB overwrites columns that an upsert does not name, if the table has an index."""
+    return tuple(map(int, version("duckdb").split(".")[:2])) >= (1, 4)
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[NewRow], changes: Changes) -> None:

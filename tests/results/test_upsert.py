@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Any
 
 import pytest
 from sqlalchemy import create_mock_engine, event
 from sqlalchemy.engine import Engine
 
+from airflow_provider_yandex_vision.results import upsert
 from airflow_provider_yandex_vision.results.table import ResultTable
 from airflow_provider_yandex_vision.vision.errors import TableError
 from tests.results.samples import FIRST_RUN, SECOND_RUN, TUESDAY, found, select_rows
@@ -38,6 +38,12 @@ def test_untested_database_is_refused(url: str) -> None:
         ResultTable(engine, "copies", FIRST_RUN)
 
 
+def test_duckdb_that_overwrites_other_columns_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upsert, "version", lambda name: "1.3.2")
+    with pytest.raises(TableError, match=r"DuckDB 1\.3\.2 is not supported: install duckdb 1\.4 or newer"):
+        upsert.check_supported("duckdb")
+
+
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_rows_are_written_in_key_order(engine: Engine, table: ResultTable) -> None:
     """Writers of the same rows then do not deadlock."""
@@ -54,8 +60,6 @@ def test_rows_are_written_in_key_order(engine: Engine, table: ResultTable) -> No
 
 
 def test_additional_columns_are_kept(engine: Engine, table: ResultTable) -> None:
-    if engine.dialect.name == "duckdb" and version("duckdb").startswith(("1.2.", "1.3.")):
-        pytest.skip("DuckDB before 1.4 sets columns that an upsert does not name to NULL if the table has an index")
     table.write([found("s3://b/1", "page")])
     with engine.begin() as connection:
         for name in (table.name, f"{table.name}_matches"):
