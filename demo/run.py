@@ -217,7 +217,7 @@ def _returned() -> dict[str, Any]:
 
 def _summary(counts: dict[str, Any]) -> str:
     parts = [f"{counts[name]} {name}" for name in ("found", "none", "rejected", "failed", "skipped")]
-    parts += [f"{counts['duplicates']} answered as duplicates", f"{counts['new_matches']} new pages"]
+    parts += [f"{counts['duplicates']} answered as duplicates", f"{counts['new_matches']} new matches"]
     return f"This run: {', '.join(parts)}; {counts['requests']} requests to the service."
 
 

@@ -101,7 +101,7 @@ class Location:
             files = self._matching() if self.is_glob else self._below(endings, ignored)
             first = next(files, None)
         except FileNotFoundError as error:
-            raise ConfigurationError(f"no images at {self.url}: {error}") from None
+            raise ConfigurationError(f"no images at {self.url}: {error.strerror or error}") from None
         except PermissionError as error:
             raise ConfigurationError(f"permission denied to list {self.url}: {error}") from None
         if first is None and denied:

@@ -100,7 +100,8 @@ class YandexVisionDecideOperator(BaseOperator):
             findings.prepare()
             about = [each.subject for each in decisions if each.kind == FINDING]
             if unknown := findings.unknown(about):
-                raise ConfigurationError(f"{len(unknown)} findings are not in table {self.table}: {unknown[0]!r}, …")
+                more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+                raise ConfigurationError(f"not a finding in table {self.table}: {unknown[0]!r}{more}")
             before, _ = findings.count_open()
             findings.decisions.write(decisions)
             after, _ = findings.count_open()

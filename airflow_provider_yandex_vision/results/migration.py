@@ -56,9 +56,13 @@ def ensure_tables(database: Database, tables: Tables, kept: FindingTables, *othe
 
 def _check_complete(database: Database, tables: Tables, missing: Sequence[sa.Table], statements: Sequence[str]) -> None:
     """:raises TableError: there are statements to run."""
+    names = ", ".join(table.fullname for table in missing)
+    if set(tables) <= set(missing):
+        for statement in statements:
+            log.info("To create it: %s;", statement)
+        raise TableError(f"{database.table} lacks {names}: set create_table=True, or run the statements in the log")
     if statements:
         is_new = not set(tables).isdisjoint(missing)
-        names = ", ".join(table.fullname for table in missing)
         lacks = f"lacks {names}" if is_new else "was made by an older version"
         raise TableError(
             f"{database.table} {lacks}: run these statements, or set create_table=True: " + "; ".join(statements)

@@ -69,7 +69,7 @@ def test_single_findings_get_the_verdict(searched: Query) -> None:
         ({"sites": {CATS: "licenced"}}, "verdict 'licenced' is unknown: use own, licensed, ignored, case"),
         ({"sites": [CATS]}, "verdict '' is unknown"),
         ({"sites": [f"{CATS}:80"], "verdict": "own"}, "has a port"),
-        ({"sites": [CATS], "findings": ["f" * 64], "verdict": "own"}, "1 findings are not in table copies"),
+        ({"sites": [CATS], "findings": ["f" * 64], "verdict": "own"}, "not a finding in table copies: 'fff"),
         ({"table": "never", "sites": [CATS], "verdict": "own"}, "table never .* does not exist: search"),
         ({"table": "x; drop", "sites": [CATS], "verdict": "own"}, "not a table name"),
     ],

@@ -46,10 +46,10 @@ class Loopback:
 
     def restart(self, after: float) -> None:
         """Refuse connections for so many seconds, apart from those that are open."""
-        time.sleep(0.05)  # connections that are made but not accepted yet would be reset
         with self._lock:
             if not self._listener:
                 return
+            self._serve_waiting(self._listener)
             self._shut()
         time.sleep(after)
         with self._lock:
@@ -72,6 +72,15 @@ class Loopback:
         with suppress(OSError):
             while True:
                 connection, _ = listener.accept()
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve_waiting(self, listener: socket.socket) -> None:
+        """Connections that are made but not accepted would be reset."""
+        listener.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                connection, _ = listener.accept()
+                connection.setblocking(True)
                 threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
