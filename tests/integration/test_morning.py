@@ -61,7 +61,6 @@ def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def morning(dags: Path, tmp_path_factory: pytest.TempPathFactory) -> Morning:
-    pytest.importorskip("airflow.providers.http")
     folder = tmp_path_factory.mktemp("morning")
     pictures, web = make_pictures(folder / "pictures"), make_web(folder / "web")
     copy_to(web, "ours.example", "news.example")

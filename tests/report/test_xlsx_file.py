@@ -14,8 +14,6 @@ from airflow_provider_yandex_vision.report.xlsx_file import XlsxFile
 from tests.report.samples import finding, picture
 from tests.support.hostile import CODE, FORGERY
 
-pytest.importorskip("xlsxwriter")
-
 
 def written(path: Path, *findings: Finding, drawing: Path | None = None) -> dict[str, str]:
     """The parts of a workbook."""
