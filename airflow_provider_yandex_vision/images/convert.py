@@ -4,66 +4,23 @@ from __future__ import annotations
 
 import io
 import math
-import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from airflow_provider_yandex_vision.search.decoding import FORMATS, MAX_DECODED_PIXELS, decoding, flatten
 from airflow_provider_yandex_vision.search.prepare import SENT_TYPES
 from airflow_provider_yandex_vision.search.settings import Settings
-from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ImageRejectedError
+from airflow_provider_yandex_vision.vision.errors import ImageRejectedError
 
 if TYPE_CHECKING:
     from PIL import Image as Pillow
 
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 QUALITY = 90
 PNG_BIT_DEPTH_OFFSET = 24
 SHRINK_STEP = 0.8
 MAX_JPEG_SIDE = 65_500
-MAX_DECODED_PIXELS = 100_000_000
-"""A larger image is treated as a decompression bomb: decoding it would fill the worker's memory."""
-
-MAX_PIXELS_AT_ONCE = 40_000_000
-"""Of all images being decoded; each pixel takes up to 9 bytes. A larger image is decoded alone."""
-
 BLOCK_BYTES = 64 * 1024 * 1024
 """Of Pillow's memory. Such blocks are returned when freed; those of its default, 16 MB, stay with the thread."""
-
-
-class PixelBudget:
-    """Limits what is decoded at once. Safe to use from any thread."""
-
-    def __init__(self, max_pixels: int) -> None:
-        self._max_pixels = max_pixels
-        self.pixels = 0
-        self._turn = threading.Lock()
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def reserved(self, pixels: int) -> Iterator[None]:
-        """Wait until there is room for so many pixels. A large image waits for all others, and then for no more."""
-        with self._turn, self._changed:
-            self._changed.wait_for(lambda: not self.pixels or self.pixels + pixels <= self._max_pixels)
-            self.pixels += pixels
-        try:
-            yield
-        finally:
-            with self._changed:
-                self.pixels -= pixels
-                self._changed.notify_all()
-
-
-decoding = PixelBudget(MAX_PIXELS_AT_ONCE)
-"""Of the whole process: it has only one memory."""
-
-
-def require_pillow() -> None:
-    """:raises ConfigurationError: Pillow is not installed."""
-    if find_spec("PIL") is None:
-        raise ConfigurationError("convert_images needs Pillow: pip install 'airflow-provider-yandex-vision[pillow]'")
 
 
 def to_accepted(content: bytes, settings: Settings) -> bytes:
@@ -91,7 +48,7 @@ def to_accepted(content: bytes, settings: Settings) -> bytes:
             Pillow.core.set_block_size(BLOCK_BYTES)  # type: ignore[attr-defined]  # documented, but not typed
             with decoding.reserved(pixels):
                 ImageOps.exif_transpose(image, in_place=True)
-                return _fit(_flatten(image), settings)
+                return _fit(flatten(image), settings)
     except (ImageRejectedError, MemoryError):
         raise
     except UnidentifiedImageError:
@@ -110,27 +67,6 @@ def _is_accepted(content: bytes, image: Pillow.Image, settings: Settings) -> boo
         and len(content) <= settings.max_image_bytes
         and image.width * image.height <= settings.max_pixels
     )
-
-
-def _flatten(image: Pillow.Image) -> Pillow.Image:
-    from PIL import Image as Pillow
-
-    if image.mode.startswith(("I", "F")):
-        return _to_8_bits(image)
-    if "A" in image.mode or "transparency" in image.info:
-        transparent = image if image.mode == "RGBA" else image.convert("RGBA")
-        white = Pillow.new("RGB", image.size, "white")
-        white.paste(transparent, mask=transparent)
-        return white
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _to_8_bits(image: Pillow.Image) -> Pillow.Image:
-    """Scale the values: Pillow's own conversion clips those over 255."""
-    values = image.convert("F")
-    highest: Any = values.getextrema()[1]
-    scale = 255 / (65535 if highest > 255 else 255)
-    return values.point(lambda value: value * scale).convert("L").convert("RGB")
 
 
 def _fit(image: Pillow.Image, settings: Settings) -> bytes:

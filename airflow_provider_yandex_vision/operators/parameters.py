@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from airflow_provider_yandex_vision.hooks.vision import YandexVisionHook
-from airflow_provider_yandex_vision.images.convert import require_pillow, to_accepted
+from airflow_provider_yandex_vision.images.convert import to_accepted
 from airflow_provider_yandex_vision.operators.arguments import check_types
 from airflow_provider_yandex_vision.search import defaults
+from airflow_provider_yandex_vision.search.decoding import require_pillow
 from airflow_provider_yandex_vision.search.ledger import Share
 from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError
@@ -48,7 +49,7 @@ class Parameters:
         check_types(self)
         parse_sites(self.own_sites)
         if self.convert_images:
-            require_pillow()
+            require_pillow("convert_images")
         if bool(self.table) != bool(self.sql_conn_id):
             raise ConfigurationError(f"set both or neither: table={self.table!r}, sql_conn_id={self.sql_conn_id!r}")
         if self.recheck_after is not None and not self.table:

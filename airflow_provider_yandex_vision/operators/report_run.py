@@ -22,10 +22,11 @@ from airflow_provider_yandex_vision.report.finding import Finding
 from airflow_provider_yandex_vision.report.languages import language_of
 from airflow_provider_yandex_vision.report.message import message
 from airflow_provider_yandex_vision.report.page import Page
-from airflow_provider_yandex_vision.report.thumbnails import Thumbnails, require_pillow
+from airflow_provider_yandex_vision.report.thumbnails import Thumbnails
 from airflow_provider_yandex_vision.report.xlsx_file import MAX_ROWS, XlsxFile, can_write_xlsx
 from airflow_provider_yandex_vision.results.database import sql_engine
 from airflow_provider_yandex_vision.results.findings import SELECTIONS, Findings, Selection
+from airflow_provider_yandex_vision.search.decoding import require_pillow
 from airflow_provider_yandex_vision.search.spill import SpillDict
 from airflow_provider_yandex_vision.vision.errors import ConfigurationError, printable
 from airflow_provider_yandex_vision.vision.models import utc_now
@@ -66,7 +67,7 @@ class Report:
         if self.link_expires <= timedelta(0):
             raise ConfigurationError(f"link_expires must be positive, not {self.link_expires}")
         language_of(self.language)
-        require_pillow()
+        require_pillow("the report")
 
 
 @dataclass

@@ -5,21 +5,20 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from functools import partial
-from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from airflow_provider_yandex_vision.report.finding import Finding
+from airflow_provider_yandex_vision.search.decoding import FORMATS, MAX_DECODED_PIXELS, decoding, flatten
 from airflow_provider_yandex_vision.search.workers import Workers
-from airflow_provider_yandex_vision.vision.errors import ConfigurationError, printable
+from airflow_provider_yandex_vision.vision.errors import printable
 
 if TYPE_CHECKING:
     from PIL import Image as Pillow
@@ -29,12 +28,8 @@ log = logging.getLogger(__name__)
 SIDE = 280
 MAX_BYTES = 20_000
 QUALITIES = (76, 60, 45, 30, 15)
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 
 PARALLEL_READS = 10
-MAX_PIXELS = 100_000_000
-"""A larger picture is treated as a decompression bomb."""
-FEW_PIXELS = 2_000_000
 SECONDS_BETWEEN_LINES = 5.0
 SHOWN_PROBLEMS = 5
 
@@ -42,15 +37,6 @@ Open: TypeAlias = "Callable[[Finding], Callable[[], bytes]]"
 """Takes a finding in the main thread, and returns what reads its picture in another."""
 
 Clock: TypeAlias = "Callable[[], float]"
-
-_one_large = threading.Lock()
-"""Decoding several large pictures at once would fill the worker's memory."""
-
-
-def require_pillow() -> None:
-    """:raises ConfigurationError: Pillow is not installed."""
-    if find_spec("PIL") is None:
-        raise ConfigurationError("thumbnails need Pillow: pip install 'airflow-provider-yandex-vision[pillow]'")
 
 
 class Thumbnails:
@@ -111,15 +97,16 @@ def thumbnail(content: bytes) -> bytes:
     :raises Exception: the content is not a picture, broken, or a decompression bomb.
     """
     from PIL import Image as Pillow
+    from PIL import ImageOps
 
     with Pillow.open(io.BytesIO(content), formats=FORMATS) as image:
-        if image.width * image.height > MAX_PIXELS:
+        if image.width * image.height > MAX_DECODED_PIXELS:
             raise ValueError(f"{image.width}x{image.height} pixels")
         image.draft("RGB", (SIDE, SIDE))  # a JPEG is decoded at a fraction of its size
-        if image.width * image.height <= FEW_PIXELS:
-            return _encode(_shrink(image))
-        with _one_large:
-            return _encode(_shrink(image))
+        with decoding.reserved(image.width * image.height):
+            shown = flatten(ImageOps.exif_transpose(image))
+            shown.thumbnail((SIDE, SIDE))
+    return _encode(shown)
 
 
 def _make(uri: str, read: Callable[[], bytes], file: Path) -> tuple[str, Path | None, str]:
@@ -128,23 +115,6 @@ def _make(uri: str, read: Callable[[], bytes], file: Path) -> tuple[str, Path | 
     except Exception as error:  # of any kind: the file came from anywhere
         return uri, None, _problem(uri, error)
     return uri, file, ""
-
-
-def _shrink(image: Pillow.Image) -> Pillow.Image:
-    from PIL import Image as Pillow
-    from PIL import ImageOps
-
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith(("I", "F")):  # Pillow's own conversion clips values over 255
-        highest: Any = image.getextrema()[1]
-        scale = 255 / (65535 if highest > 255 else 255)
-        image = image.convert("F").point(lambda value: value * scale).convert("L")
-    has_alpha = "A" in image.mode or "transparency" in image.info
-    image = image.convert("RGBA" if has_alpha else "RGB")
-    image.thumbnail((SIDE, SIDE))
-    if has_alpha:
-        return Pillow.alpha_composite(Pillow.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image
 
 
 def _encode(image: Pillow.Image) -> bytes:

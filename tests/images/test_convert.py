@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 
 from airflow_provider_yandex_vision.images import convert
-from airflow_provider_yandex_vision.images.convert import PixelBudget, decoding, require_pillow, to_accepted
+from airflow_provider_yandex_vision.images.convert import to_accepted
+from airflow_provider_yandex_vision.search.decoding import decoding
 from airflow_provider_yandex_vision.search.settings import Settings
 from airflow_provider_yandex_vision.vision import Image as VisionImage
-from airflow_provider_yandex_vision.vision.errors import ConfigurationError, ImageRejectedError, ImageUnreadableError
+from airflow_provider_yandex_vision.vision.errors import ImageRejectedError, ImageUnreadableError
 from tests.images.conftest import prepare
 
 RED = (200, 30, 40)
@@ -147,20 +148,13 @@ def test_file_too_large_for_memory_is_not_read_to_be_converted() -> None:
         prepare(VisionImage("memory://a", read, 200_000_000), convert=to_accepted)
 
 
-def test_missing_pillow_is_an_error_that_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    require_pillow()
-    monkeypatch.setattr(convert, "find_spec", lambda name: None)
-    with pytest.raises(ConfigurationError, match=r"airflow-provider-yandex-vision\[pillow\]"):
-        require_pillow()
-
-
 class Decoding:
     """Counts what is decoded at once, and gives the others a moment to join."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.most = self._now = 0
         self._lock = threading.Lock()
-        monkeypatch.setattr(convert, "_flatten", self.flatten)
+        monkeypatch.setattr(convert, "flatten", self.flatten)
 
     def flatten(self, image: Image.Image) -> Image.Image:
         with self._lock:
@@ -181,25 +175,11 @@ def test_memory_of_decoded_pixels_is_bounded(width: int, at_once: int, monkeypat
     assert 1 <= seen.most <= at_once
 
 
-def test_image_over_the_budget_is_decoded_alone() -> None:
-    budget, done = PixelBudget(10), threading.Event()
-
-    def decode_small() -> None:
-        with budget.reserved(1):
-            done.set()
-
-    with ThreadPoolExecutor(1) as other:
-        with budget.reserved(100):
-            other.submit(decode_small)
-            assert not done.wait(0.05)
-        assert done.wait(5)
-
-
 def test_missing_memory_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(image: Image.Image) -> Image.Image:
         raise MemoryError
 
-    monkeypatch.setattr(convert, "_flatten", fail)
+    monkeypatch.setattr(convert, "flatten", fail)
     webp = encoded(Image.new("RGB", (40, 30), RED), "WEBP")
     with pytest.raises(ImageUnreadableError, match="not enough memory"):
         prepare(VisionImage("memory://a", lambda: webp), convert=to_accepted)

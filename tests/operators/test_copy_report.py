@@ -21,6 +21,7 @@ from airflow_provider_yandex_vision.operators.report_run import Report, run_repo
 from airflow_provider_yandex_vision.report import thumbnails, xlsx_file
 from airflow_provider_yandex_vision.results.rows import TaskKey
 from airflow_provider_yandex_vision.results.table import ResultTable
+from airflow_provider_yandex_vision.search import decoding
 from airflow_provider_yandex_vision.vision.models import CopyMatch, CopySearchResult
 from tests.operators.conftest import context
 from tests.report.samples import picture
@@ -255,7 +256,7 @@ def test_bad_parameter_fails_without_retries(web: Web, output: Path, arguments: 
 
 
 def test_missing_pillow_is_named(web: Web, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(thumbnails, "find_spec", lambda name: None)
+    monkeypatch.setattr(decoding, "find_spec", lambda name: None)
     with pytest.raises(AirflowFailException, match=r"pip install 'airflow-provider-yandex-vision\[pillow\]'"):
         report(output)
 
