@@ -133,8 +133,12 @@ class ResultTable:
         first_seen = and_(
             matches.c.first_seen_dag_id == self.task.dag_id, matches.c.first_seen_run_id == self.task.run_id
         )
+        # No index serves an expression, so images are read by key. With old statistics, PostgreSQL takes a new run for
+        # rare, and would compare each of its matches with each of its images.
+        values = vars(self.task).items()
+        by_this_task = and_(*(func.coalesce(images.c[name], value) == value for name, value in values))
         query = select(func.count()).select_from(matches.join(images, matches.c.image_id == images.c.image_id))
-        return int(self._database.fetch(query.where(first_seen, self._by_this_task))[0][0])
+        return int(self._database.fetch(query.where(first_seen, by_this_task))[0][0])
 
     def committed(self) -> int:
         """Number of images that this task instance has finished, in all its attempts."""

@@ -6,6 +6,7 @@ import itertools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, event
@@ -283,6 +284,21 @@ class TestCounts:
             ("new", "other"),
             ("page", "copies"),
         ]
+
+    @pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+    def test_new_matches_are_counted_by_looking_up_their_images(self, engine: Engine, table: ResultTable) -> None:
+        """Without statistics, PostgreSQL would compare each match of the run with each of its images."""
+        table.write([found(f"s3://b/{n}", "page") for n in range(500)])
+        plan: list[str] = []
+
+        def explain(_: Any, cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
+            cursor.execute(f"EXPLAIN {statement}", parameters)
+            plan.extend(line for (line,) in cursor.fetchall())
+
+        event.listen(engine, "before_cursor_execute", explain)
+        assert table.new_matches() == 500
+        event.remove(engine, "before_cursor_execute", explain)
+        assert not [line for line in plan if f"ix_{table.name}_run_id" in line]
 
     def test_images_gone_in_an_earlier_run_are_counted(self, engine: Engine, table: ResultTable) -> None:
         both = [unanswered(f"s3://b/{n}", "failed", error_code="GONE") for n in range(2)]
