@@ -32,7 +32,10 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-SECONDS_BETWEEN_RENEWALS = 2.0
+SECONDS_TO_FIRST_RENEWAL = 0.25
+"""A task of many shards begins with a small share, whatever the others do."""
+
+SECONDS_BETWEEN_RENEWALS = 1.0
 SECONDS_TO_END = 2.0
 
 MEMORY = timedelta(days=30)
@@ -42,8 +45,9 @@ MEMORY = timedelta(days=30)
 class TableLedger:
     """Who writes to the table, and what each is paying for, in ``<table>_tasks`` and ``<table>_claims``.
 
-    A thread renews the row of this task, by the database's clock, and counts the tasks that do the same. What goes
-    wrong here fails no run: it goes on with the last share, without claims.
+    A thread renews the row of this task, by the database's clock, and counts the tasks that do the same and have
+    contents under way: one that lists images, or finds that none is due, needs no share. What goes wrong here fails no
+    run: it goes on with the last share, without claims.
 
     :param yandex_vision_conn_id: connection; only tasks with the same one share rate and window.
     :param share: until the living are counted.
@@ -102,7 +106,7 @@ class TableLedger:
         self._try("register in", self._register, PATIENCE)
 
     def renew(self) -> None:
-        """The task lives. Count the others that do."""
+        """The task lives. Count the others that search."""
         self._try("renew a task in", self._renew)
 
     def end(self) -> None:
@@ -165,8 +169,10 @@ class TableLedger:
         connection.execute(tasks.update().where(tasks.c.task_key == self._key).values(paid=tasks.c.paid + images))
 
     def _keep_alive(self) -> None:
-        while not self._ended.wait(SECONDS_BETWEEN_RENEWALS):
+        seconds = SECONDS_TO_FIRST_RENEWAL
+        while not self._ended.wait(seconds):
             self.renew()
+            seconds = SECONDS_BETWEEN_RENEWALS
         self.end()
 
     def _try(self, action: str, work: Callable[[Connection], T], patience: float = 0) -> T | None:
@@ -213,13 +219,15 @@ class TableLedger:
         claims.end(connection, self._tables.claims, self._attempt)
 
     def _count(self, connection: Connection) -> Share:
-        tasks = self._tables.tasks
+        tasks, claimed = self._tables
         query = select(tasks.c.task_key, tasks.c.renewed_at, DatabaseTime().label("now")).where(
-            tasks.c.yandex_vision_conn_id == self._conn_id, tasks.c.ended.is_(False)
+            tasks.c.yandex_vision_conn_id == self._conn_id,
+            tasks.c.ended.is_(False),
+            tasks.c.attempt.in_(select(claimed.c.attempt)),
         )
         rows = connection.execute(query).fetchall()
-        living = sorted({self._key, *(row.task_key for row in rows if row.now - row.renewed_at < LIFETIME)})
-        return Share(living.index(self._key), len(living))
+        searching = sorted({self._key, *(row.task_key for row in rows if row.now - row.renewed_at < LIFETIME)})
+        return Share(searching.index(self._key), len(searching))
 
 
 def task_key(task: TaskKey) -> str:
