@@ -74,6 +74,8 @@ class Database:
                 with self._engine.begin() as connection:
                     return work(connection)
             except (SQLAlchemyError, UnicodeError) as error:
+                if interruption := _interruption(error):
+                    raise interruption from None
                 message = f"cannot {action} {self.table}: {describe(error)}"
                 # Not chained: the driver's error may quote a row.
                 if not is_transient(error):
@@ -94,6 +96,13 @@ class Database:
 
     def fetch(self, query: Select[Any]) -> Sequence[Row[Any]]:
         return self.transact("read", lambda connection: connection.execute(query).fetchall())
+
+
+def _interruption(error: BaseException | None) -> BaseException | None:
+    """What ended a statement, such as ``SystemExit``: a driver that fails to tidy up raises another error after it."""
+    while error is not None and isinstance(error, Exception):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def sql_engine(sql_conn_id: str) -> Engine:

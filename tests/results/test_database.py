@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import Connection, Engine, make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
 from airflow_provider_yandex_vision.compat import AirflowException, BaseHook
@@ -295,6 +295,28 @@ def test_other_exceptions_propagate(engine: Engine, table: ResultTable) -> None:
     with pytest.raises(KeyboardInterrupt):
         table.known([SHA])
     event.remove(engine, "before_cursor_execute", interrupt)
+
+
+@pytest.mark.parametrize("driver_says", [ProgrammingError, OperationalError], ids=["permanent", "transient"])
+def test_interruption_is_not_lost_in_an_error_of_the_driver(
+    engine: Engine, driver_says: type[DBAPIError], table: ResultTable
+) -> None:
+    """As psycopg raises one, when a query is interrupted that looks whether a connection is alive."""
+
+    def tidy_up() -> None:
+        raise RuntimeError("can't change 'autocommit' now")
+
+    def work(_: Connection) -> None:
+        try:
+            try:
+                raise SystemExit(143)
+            finally:
+                tidy_up()
+        except RuntimeError as error:
+            raise driver_says("SELECT 1", None, error) from error
+
+    with pytest.raises(SystemExit, match="143"):
+        Database(engine, table.name, no_pause, random.random).transact("write", work)
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
