@@ -8,6 +8,7 @@ from itertools import count, islice
 from traceback import clear_frames
 from typing import Any, TypeVar
 
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, Row
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql import Select
@@ -96,6 +97,15 @@ class Database:
 
     def fetch(self, query: Select[Any]) -> Sequence[Row[Any]]:
         return self.transact("read", lambda connection: connection.execute(query).fetchall())
+
+
+def column_names(connection: Connection, table: sa.Table) -> list[str]:
+    """Columns of a table or view as it is in the database; empty if it does not exist."""
+    if not sa.inspect(connection).has_table(table.name, schema=table.schema):
+        return []
+    # An empty SELECT works on any database; reflection of columns does not.
+    query = sa.select(sa.literal_column("*", type_=sa.Unicode)).select_from(table).where(sa.text("1 = 0"))
+    return list(connection.execute(query).keys())
 
 
 def _interruption(error: BaseException | None) -> BaseException | None:

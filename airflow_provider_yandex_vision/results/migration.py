@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Connection, Dialect, Row
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
-from airflow_provider_yandex_vision.results.database import Database, chunks
+from airflow_provider_yandex_vision.results.database import Database, chunks, column_names
 from airflow_provider_yandex_vision.results.rows import NewRow, finding_id, match_id
 from airflow_provider_yandex_vision.results.schema import ANSWERS, MYSQL_NAMES, FindingTables, Tables
 from airflow_provider_yandex_vision.results.views import ensure_views, missing_views
@@ -88,15 +88,7 @@ def convert_matches(database: Database, tables: Tables) -> None:
 
 def _columns(database: Database, table: sa.Table) -> set[str]:
     """Names of the columns in the database; empty if the table does not exist."""
-
-    def read(connection: Connection) -> set[str]:
-        if not sa.inspect(connection).has_table(table.name, schema=table.schema):
-            return set()
-        # An empty SELECT works on any database; reflection of columns does not.
-        query = select(sa.literal_column("*", type_=sa.Unicode)).select_from(table).where(sa.text("1 = 0"))
-        return set(map(str.lower, connection.execute(query).keys()))
-
-    return database.transact("read", read, TableError)
+    return set(map(str.lower, database.transact("read", partial(column_names, table=table), TableError)))
 
 
 def _lacking(database: Database, table: sa.Table) -> list[sa.Column[Any]]:

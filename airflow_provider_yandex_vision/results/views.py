@@ -12,7 +12,7 @@ from sqlalchemy import and_, case, exists, func, or_, select
 from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.exc import NoSuchTableError, SQLAlchemyError
 
-from airflow_provider_yandex_vision.results.database import Database
+from airflow_provider_yandex_vision.results.database import Database, column_names
 from airflow_provider_yandex_vision.results.decisions import FINDING, SITE, VERDICTS
 from airflow_provider_yandex_vision.results.schema import MYSQL_NAMES, FindingTables, Tables
 from airflow_provider_yandex_vision.vision.errors import TableError
@@ -90,18 +90,11 @@ def _is_up_to_date(connection: Connection, view: View) -> bool:
 def _create(connection: Connection, views: Iterable[View]) -> None:
     for view in views:
         # A view that is replaced keeps its permissions, and the views that people built on it.
-        if connection.dialect.name == "sqlite" or _has_other_columns(connection, view.table):
+        has_other_columns = column_names(connection, view.table) not in ([], view.table.columns.keys())
+        if connection.dialect.name == "sqlite" or has_other_columns:
             name = connection.dialect.identifier_preparer.format_table(view.table)
             connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
         connection.exec_driver_sql(view.statement)
-
-
-def _has_other_columns(connection: Connection, view: sa.Table) -> bool:
-    inspector = sa.inspect(connection)
-    if not inspector.has_table(view.name, schema=view.schema):
-        return False
-    query = select(sa.literal_column("*", type_=sa.Unicode)).select_from(view).where(sa.text("1 = 0"))
-    return list(connection.execute(query).keys()) != view.columns.keys()
 
 
 def _findings(dialect: Dialect, tables: Tables, decisions: sa.Table, *, open_only: bool) -> Any:
