@@ -22,6 +22,7 @@ SUBJECTS = (
     "endurance",
     "quota",
     "cost",
+    "claims",
     "hunt",
 )
 
