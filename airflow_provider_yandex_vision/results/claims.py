@@ -5,30 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from sqlalchemy import Table, and_, select
+from sqlalchemy import Table, and_, bindparam, select
 from sqlalchemy.engine import Connection
 
 from airflow_provider_yandex_vision.results.clock import DatabaseTime
 from airflow_provider_yandex_vision.results.database import chunks
 from airflow_provider_yandex_vision.results.schema import LIFETIME, LedgerTables
-from airflow_provider_yandex_vision.results.upsert import upsert
-
-
-def claim(connection: Connection, tables: LedgerTables, attempt: str, sha256s: Collection[str]) -> set[str]:
-    """Claim the contents that nobody claims who lives. :return: those that this attempt has then."""
-    claims = tables.claims.c
-    others = claims_of_others(connection, tables, attempt, sha256s)
-    free = sorted(set(sha256s).difference(others.living))
-    if not free:
-        return set()
-    if others.dead:
-        of_the_dead = and_(claims.content_sha256.in_(free), claims.attempt.in_(others.dead))
-        connection.execute(tables.claims.update().where(of_the_dead).values(attempt=attempt))
-    # Whoever claimed one of them since the query keeps it.
-    rows = [{"content_sha256": sha256, "attempt": attempt} for sha256 in free]
-    upsert(connection, tables.claims, rows, lambda new: {"attempt": claims.attempt})
-    ours = select(claims.content_sha256).where(claims.content_sha256.in_(free), claims.attempt == attempt)
-    return {sha256 for (sha256,) in connection.execute(ours)}
+from airflow_provider_yandex_vision.results.upsert import Upsert
 
 
 class Others(NamedTuple):
@@ -38,26 +21,52 @@ class Others(NamedTuple):
     dead: set[str]
 
 
-def claims_of_others(connection: Connection, tables: LedgerTables, attempt: str, sha256s: Collection[str]) -> Others:
-    tasks, claims = tables
-    of_attempt = and_(tasks.c.attempt == claims.c.attempt, tasks.c.ended.is_(False))
-    query = select(
-        claims.c.content_sha256, claims.c.attempt, tasks.c.renewed_at, DatabaseTime().label("now")
-    ).select_from(claims.outerjoin(tasks, of_attempt))
-    others = Others(set(), set())
-    for chunk in chunks(sha256s):
-        claimed = and_(claims.c.content_sha256.in_(chunk), claims.c.attempt != attempt)
-        for row in connection.execute(query.where(claimed)).fetchall():
-            if row.renewed_at is not None and row.now - row.renewed_at < LIFETIME:
-                others.living.add(row.content_sha256)
-            else:
-                others.dead.add(row.attempt)
-    return others
+class ClaimsOfAttempt:
+    """What one attempt claims. Its statements are built once: that takes longer than to run them."""
+
+    def __init__(self, database: str, tables: LedgerTables, attempt: str) -> None:
+        tasks, self._table = tables
+        self.attempt = attempt
+        claims = self._table.c
+        of_contents = claims.content_sha256.in_(bindparam("sha256s", expanding=True))
+        of_attempt = and_(tasks.c.attempt == claims.attempt, tasks.c.ended.is_(False))
+        self._of_others = (
+            select(claims.content_sha256, claims.attempt, tasks.c.renewed_at, DatabaseTime().label("now"))
+            .select_from(self._table.outerjoin(tasks, of_attempt))
+            .where(of_contents, claims.attempt != attempt)
+        )
+        # Whoever claimed one of them since others were looked up keeps it.
+        self._insert = Upsert(database, self._table, lambda new: {"attempt": claims.attempt})
+        self._own = select(claims.content_sha256).where(of_contents, claims.attempt == attempt)
+        self._end = self._table.delete().where(of_contents, claims.attempt == attempt)
+
+    def claim(self, connection: Connection, sha256s: Collection[str]) -> set[str]:
+        """Claim the contents that nobody claims who lives. :return: those that this attempt has then."""
+        claims = self._table.c
+        others = self.of_others(connection, sha256s)
+        free = sorted(set(sha256s).difference(others.living))
+        if not free:
+            return set()
+        if others.dead:
+            of_the_dead = and_(claims.content_sha256.in_(free), claims.attempt.in_(others.dead))
+            connection.execute(self._table.update().where(of_the_dead).values(attempt=self.attempt))
+        self._insert(connection, [{"content_sha256": sha256, "attempt": self.attempt} for sha256 in free])
+        return {sha256 for (sha256,) in connection.execute(self._own, {"sha256s": free})}
+
+    def of_others(self, connection: Connection, sha256s: Collection[str]) -> Others:
+        others = Others(set(), set())
+        for chunk in chunks(sha256s):
+            for row in connection.execute(self._of_others, {"sha256s": chunk}).fetchall():
+                if row.renewed_at is not None and row.now - row.renewed_at < LIFETIME:
+                    others.living.add(row.content_sha256)
+                else:
+                    others.dead.add(row.attempt)
+        return others
+
+    def end(self, connection: Connection, sha256s: Collection[str]) -> None:
+        connection.execute(self._end, {"sha256s": list(sha256s)})
 
 
-def end(connection: Connection, claims: Table, attempt: str, sha256s: Collection[str] | None = None) -> None:
-    """Delete claims of an attempt: all of them, or those of the given contents."""
-    statement = claims.delete().where(claims.c.attempt == attempt)
-    if sha256s is not None:
-        statement = statement.where(claims.c.content_sha256.in_(sha256s))
-    connection.execute(statement)
+def end_all(connection: Connection, claims: Table, attempt: str) -> None:
+    """Delete the claims of an attempt."""
+    connection.execute(claims.delete().where(claims.c.attempt == attempt))

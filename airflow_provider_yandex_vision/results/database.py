@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count, islice
 from traceback import clear_frames
 from typing import Any, TypeVar
@@ -95,8 +95,9 @@ class Database:
             left -= seconds
         raise AssertionError("count() does not end")
 
-    def fetch(self, query: Select[Any]) -> Sequence[Row[Any]]:
-        return self.transact("read", lambda connection: connection.execute(query).fetchall())
+    def fetch(self, query: Select[Any], values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
+        """:param values: of the query's parameters."""
+        return self.transact("read", lambda connection: connection.execute(query, values or {}).fetchall())
 
 
 def column_names(connection: Connection, table: sa.Table) -> list[str]:

@@ -16,7 +16,7 @@ from typing import TypeVar
 from sqlalchemy import and_, func, select
 from sqlalchemy.engine import Connection, Engine
 
-from airflow_provider_yandex_vision.results import claims
+from airflow_provider_yandex_vision.results.claims import ClaimsOfAttempt, end_all
 from airflow_provider_yandex_vision.results.clock import DatabaseTime
 from airflow_provider_yandex_vision.results.database import PATIENCE, Database
 from airflow_provider_yandex_vision.results.rows import TaskKey
@@ -77,7 +77,7 @@ class TableLedger:
         self._now = now
         self._tables = LedgerTables.named(table.name)
         self._key = task_key(table.task)
-        self._attempt = uuid.uuid4().hex
+        self._claims = ClaimsOfAttempt(engine.dialect.name, self._tables, uuid.uuid4().hex)
         self._claimed: set[str] = set()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep_alive, name="vision-ledger", daemon=True)
@@ -117,7 +117,7 @@ class TableLedger:
         """:raises DatabaseError: the answers cannot be read."""
         answers = self._answers(sha256s)
         unknown = [sha256 for sha256 in sha256s if sha256 not in answers]
-        look = partial(claims.claims_of_others, tables=self._tables, attempt=self._attempt, sha256s=unknown)
+        look = partial(self._claims.of_others, sha256s=unknown)
         others = self._try("read claims in", look) if unknown else None
         return Known(answers, others.living if others else ())
 
@@ -147,7 +147,7 @@ class TableLedger:
             return
 
         def end(connection: Connection) -> bool:
-            claims.end(connection, self._tables.claims, self._attempt, ended)
+            self._claims.end(connection, ended)
             if unbilled:
                 self._pay(connection, -unbilled)
             return True
@@ -156,10 +156,11 @@ class TableLedger:
             self._claimed.difference_update(ended)
 
     def _answers(self, sha256s: Collection[str]) -> Mapping[str, CopySearchResult]:
-        return self._table.known(sha256s, self.fresh_for)
+        answered = self._table.with_answers(sha256s, self.fresh_for)
+        return self._table.known(answered, self.fresh_for) if answered else {}
 
     def _charge(self, connection: Connection, sha256s: Collection[str]) -> set[str]:
-        ours = claims.claim(connection, self._tables, self._attempt, sha256s)
+        ours = self._claims.claim(connection, sha256s)
         if ours:
             self._pay(connection, len(ours))
         return ours
@@ -192,11 +193,16 @@ class TableLedger:
         tasks = self._tables.tasks
         now = connection.execute(select(DatabaseTime())).scalar_one()
         forget(connection, self._tables, now - MEMORY)
-        row = {"attempt": self._attempt, "yandex_vision_conn_id": self._conn_id, "renewed_at": now, "ended": False}
+        row = {
+            "attempt": self._claims.attempt,
+            "yandex_vision_conn_id": self._conn_id,
+            "renewed_at": now,
+            "ended": False,
+        }
         before = connection.execute(select(tasks).where(tasks.c.task_key == self._key)).first()
         if before:
             connection.execute(tasks.update().where(tasks.c.task_key == self._key).values(row))
-            claims.end(connection, self._tables.claims, before.attempt)
+            end_all(connection, self._tables.claims, before.attempt)
         else:
             began = {"began_at": min(self.began, now), "paid": 0}
             connection.execute(tasks.insert().values({"task_key": self._key, **vars(self._table.task), **began, **row}))
@@ -209,14 +215,14 @@ class TableLedger:
 
     def _renew(self, connection: Connection) -> None:
         tasks = self._tables.tasks
-        own = and_(tasks.c.task_key == self._key, tasks.c.attempt == self._attempt)
+        own = and_(tasks.c.task_key == self._key, tasks.c.attempt == self._claims.attempt)
         connection.execute(tasks.update().where(own).values(renewed_at=DatabaseTime()))
         self.share = self._count(connection)
 
     def _end(self, connection: Connection) -> None:
         tasks = self._tables.tasks
-        connection.execute(tasks.update().where(tasks.c.attempt == self._attempt).values(ended=True))
-        claims.end(connection, self._tables.claims, self._attempt)
+        connection.execute(tasks.update().where(tasks.c.attempt == self._claims.attempt).values(ended=True))
+        end_all(connection, self._tables.claims, self._claims.attempt)
 
     def _count(self, connection: Connection) -> Share:
         tasks, claimed = self._tables
@@ -245,4 +251,4 @@ def forget(connection: Connection, tables: LedgerTables, before: datetime) -> No
     known = claimed.outerjoin(tasks, tasks.c.attempt == claimed.c.attempt)
     orphans = select(claimed.c.attempt).select_from(known).where(tasks.c.attempt.is_(None)).distinct()
     for (attempt,) in connection.execute(orphans).fetchall():
-        claims.end(connection, claimed, attempt)
+        end_all(connection, claimed, attempt)

@@ -20,10 +20,13 @@ from airflow_provider_yandex_vision.vision.errors import TableError
 Changes: TypeAlias = "Callable[[Any], dict[str, Any]]"
 """What to set in an existing row, by column, given the columns of the new row as SQL expressions."""
 
+Statement: TypeAlias = "tuple[Any, Callable[[Sequence[NewRow]], Any]]"
+"""And the values of its parameters, given the rows."""
+
 
 def check_supported(database: str) -> None:
     """:raises TableError: the results tables are not tested on this database."""
-    if database not in _WRITES:
+    if database not in _STATEMENTS:
         raise TableError(f"{database} is not supported: use SQLite, PostgreSQL, MySQL, MariaDB or DuckDB")
     if database == "duckdb" and not duckdb_is_sound():
         raise TableError(f"DuckDB {version('duckdb')} is not supported: install duckdb 1.4 or newer")
@@ -34,39 +37,48 @@ def duckdb_is_sound() -> bool:
     return tuple(map(int, version("duckdb").split(".")[:2])) >= (1, 4)
 
 
+class Upsert:
+    """A statement that inserts rows, or updates those whose key exists. It takes longer to build than to run."""
+
+    def __init__(self, database: str, table: Table, changes: Changes) -> None:
+        self._key = itemgetter(*_key(table))
+        self._statement, self._values = _STATEMENTS[database](table, changes)
+
+    def __call__(self, connection: Connection, rows: Sequence[NewRow]) -> None:
+        """Write rows with distinct keys, in the order of the keys: writers of the same rows then do not deadlock."""
+        for chunk in chunks(sorted(rows, key=self._key)):
+            connection.execute(self._statement, self._values(chunk))
+
+
 def upsert(connection: Connection, table: Table, rows: Sequence[NewRow], changes: Changes) -> None:
-    """Write rows with distinct keys, in the order of the keys: writers of the same rows then do not deadlock."""
-    write = _WRITES[connection.dialect.name]
-    for chunk in chunks(sorted(rows, key=itemgetter(*_key(table)))):
-        write(connection, table, chunk, changes)
+    Upsert(connection.dialect.name, table, changes)(connection, rows)
 
 
-def _on_duplicate_key(connection: Connection, table: Table, rows: Sequence[NewRow], changes: Changes) -> None:
+def _on_duplicate_key(table: Table, changes: Changes) -> Statement:
     statement = mysql.insert(table)
-    connection.execute(statement.on_duplicate_key_update(changes(statement.inserted)), rows)
+    return statement.on_duplicate_key_update(changes(statement.inserted)), list
 
 
-def _on_conflict(
-    insert: Callable[[Table], Any], connection: Connection, table: Table, rows: Sequence[NewRow], changes: Changes
-) -> None:
+def _on_conflict(insert: Callable[[Table], Any], table: Table, changes: Changes) -> Statement:
     statement = insert(table)
-    set_ = changes(statement.excluded)
-    connection.execute(statement.on_conflict_do_update(index_elements=_key(table), set_=set_), rows)
+    return statement.on_conflict_do_update(index_elements=_key(table), set_=changes(statement.excluded)), list
 
 
-def _on_conflict_arrays(connection: Connection, table: Table, rows: Sequence[NewRow], changes: Changes) -> None:
+def _on_conflict_arrays(table: Table, changes: Changes) -> Statement:
     """One array per column: psycopg2 would make a round trip per row."""
     names = [column.name for column in table.columns]
     arrays = [func.unnest(cast(bindparam(f"new_{c.name}"), postgresql.ARRAY(c.type))) for c in table.columns]
+
+    def values(rows: Sequence[NewRow]) -> dict[str, list[Any]]:
+        return {f"new_{name}": [row[name] for row in rows] for name in names}
+
     statement = postgresql.insert(table)
     set_ = changes(statement.excluded)
-    connection.execute(
-        statement.from_select(names, select(*arrays)).on_conflict_do_update(index_elements=_key(table), set_=set_),
-        {f"new_{name}": [row[name] for row in rows] for name in names},
-    )
+    selected = statement.from_select(names, select(*arrays))
+    return selected.on_conflict_do_update(index_elements=_key(table), set_=set_), values
 
 
-_WRITES: dict[str, Callable[[Connection, Table, Sequence[NewRow], Changes], None]] = {
+_STATEMENTS: dict[str, Callable[[Table, Changes], Statement]] = {
     "sqlite": partial(_on_conflict, sqlite.insert),
     "duckdb": partial(_on_conflict, postgresql.insert),
     "postgresql": _on_conflict_arrays,
