@@ -68,7 +68,7 @@ bench: $(READY)  ## benchmarks as tables; an hour on an otherwise idle machine
 	$(BIN)/python -m benchmarks search
 	$(BIN)/python -m benchmarks tables $(DATABASES)
 	$(BIN)/python -m benchmarks skip --rows 1000000 $(DATABASES)
-	$(foreach subject,kills overhead workers reading imports copies page quota cost,$(BIN)/python -m benchmarks $(subject) &&) true
+	$(foreach subject,kills overhead workers reading imports copies page quota cost claims,$(BIN)/python -m benchmarks $(subject) &&) true
 
 fire: $(READY)  ## what each fault of the service costs, alone and mixed; long runs, and runs stopped halfway
 	$(BIN)/python -m benchmarks fire

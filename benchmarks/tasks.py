@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
@@ -45,6 +46,7 @@ class Task:
     :param images: a folder.
     :param map_index: also the shard.
     :param window: requests in flight, of all shards together.
+    :param began: start of the DAG run; that of the task by default.
     """
 
     images: Path
@@ -54,6 +56,7 @@ class Task:
     shards: int = 1
     requests_per_second: float = 1e6
     window: int = 8
+    began: datetime | None = None
 
     def start(self, environment: Mapping[str, str]) -> BaseProcess:
         process = PREPARED.Process(target=run, args=(self, environment), daemon=True)
@@ -75,7 +78,8 @@ def run(task: Task, environment: Mapping[str, str]) -> None:
         max_concurrent_requests=task.window,
     )
     key = TaskKey(task.dag, "run", "search", task.map_index)
-    search = CopySearchRun(parameters, key, replace(parameters.settings, max_retry_after=1.0, max_retry_seconds=20.0))
+    settings = replace(parameters.settings, max_retry_after=1.0, max_retry_seconds=20.0)
+    search = CopySearchRun(parameters, key, settings, task.began)
 
     def stop(number: int, frame: FrameType | None) -> None:
         search.stop()
