@@ -32,8 +32,8 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-SECONDS_TO_FIRST_RENEWAL = 0.25
-"""A task of many shards begins with a small share, whatever the others do."""
+SECONDS_TO_FIRST_RENEWAL = 2.0
+"""Until then, a shard has its part of the limits: others that start with it may not be counted yet."""
 
 SECONDS_BETWEEN_RENEWALS = 1.0
 SECONDS_TO_END = 2.0
@@ -45,9 +45,8 @@ MEMORY = timedelta(days=30)
 class TableLedger:
     """Who writes to the table, and what each is paying for, in ``<table>_tasks`` and ``<table>_claims``.
 
-    A thread renews the row of this task, by the database's clock, and counts the tasks that do the same and have
-    contents under way: one that lists images, or finds that none is due, needs no share. What goes wrong here fails no
-    run: it goes on with the last share, without claims.
+    A thread renews the row of this task, by the database's clock, and counts the tasks that do the same. What goes
+    wrong here fails no run: it goes on with the last share, without claims.
 
     :param yandex_vision_conn_id: connection; only tasks with the same one share rate and window.
     :param share: until the living are counted.
@@ -106,7 +105,7 @@ class TableLedger:
         self._try("register in", self._register, PATIENCE)
 
     def renew(self) -> None:
-        """The task lives. Count the others that search."""
+        """The task lives. Count the others that do."""
         self._try("renew a task in", self._renew)
 
     def end(self) -> None:
@@ -225,15 +224,13 @@ class TableLedger:
         end_all(connection, self._tables.claims, self._claims.attempt)
 
     def _count(self, connection: Connection) -> Share:
-        tasks, claimed = self._tables
+        tasks = self._tables.tasks
         query = select(tasks.c.task_key, tasks.c.renewed_at, DatabaseTime().label("now")).where(
-            tasks.c.yandex_vision_conn_id == self._conn_id,
-            tasks.c.ended.is_(False),
-            tasks.c.attempt.in_(select(claimed.c.attempt)),
+            tasks.c.yandex_vision_conn_id == self._conn_id, tasks.c.ended.is_(False)
         )
         rows = connection.execute(query).fetchall()
-        searching = sorted({self._key, *(row.task_key for row in rows if row.now - row.renewed_at < LIFETIME)})
-        return Share(searching.index(self._key), len(searching))
+        living = sorted({self._key, *(row.task_key for row in rows if row.now - row.renewed_at < LIFETIME)})
+        return Share(living.index(self._key), len(living))
 
 
 def task_key(task: TaskKey) -> str:

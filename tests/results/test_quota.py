@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -75,15 +74,7 @@ def rows(engine: Engine, table: ResultTable) -> Rows:
     return Rows(engine, table.name)
 
 
-def search(*ledgers: TableLedger) -> None:
-    """Each task has a content of its own under way."""
-    for ledger in ledgers:
-        ledger.claim([uuid.uuid4().hex * 2])
-
-
 def shares(*ledgers: TableLedger) -> list[Share]:
-    """Of tasks that search."""
-    search(*ledgers)
     for ledger in ledgers:
         ledger.renew()
     return [ledger.share for ledger in ledgers]
@@ -94,15 +85,6 @@ class TestShares:
         found = shares(*(join(task=str(number)) for number in range(3)))
         assert sorted(found, key=lambda share: share.place) == [Share(place, 3) for place in range(3)]
 
-    def test_task_that_searches_nothing_takes_no_share(self, join: Open) -> None:
-        """It lists images, or finds that none is due."""
-        searches, lists = join(task="searches"), join(task="lists")
-        assert lists.share.tasks == 1
-        assert shares(searches) == [Share()]
-        lists.renew()
-        assert lists.share.tasks == 2
-        assert {share.tasks for share in shares(lists, searches)} == {2}
-
     def test_ended_task_counts_no_more(self, join: Open) -> None:
         stays, ends = join(task="stays"), join(task="ends")
         ends.end()
@@ -110,7 +92,6 @@ class TestShares:
 
     def test_dead_task_counts_until_it_renews_its_row(self, join: Open, rows: Rows) -> None:
         stays, sleeps = join(task="stays"), join(task="sleeps")
-        search(sleeps)
         rows.age("sleeps", LIFETIME / 2)
         assert shares(stays)[0].tasks == 2
         rows.age("sleeps")
@@ -135,7 +116,7 @@ class TestShares:
         assert shares(shard) == [Share()]
 
     def test_newcomer_takes_no_more_than_its_part(self, join: Open) -> None:
-        search(join(task="first"))
+        join(task="first")
         assert join(task="second").share.tasks == 2
 
     def test_next_attempt_takes_the_place_of_a_killed_one(self, join: Open) -> None:
@@ -145,7 +126,6 @@ class TestShares:
     @pytest.mark.integration
     def test_thread_renews_the_row_until_the_task_ends(self, join: Open, rows: Rows) -> None:
         ledger, other = join(task="a"), join(task="b")
-        search(other)
         ledger.open()
         before = rows("renewed_at")[0]
         eventually(lambda: rows("renewed_at")[0] > before and ledger.share.tasks == 2)
