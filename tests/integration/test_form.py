@@ -143,8 +143,8 @@ def test_the_form_explains_its_fields(page: ConnectionsPage) -> None:
 def test_keys_are_hidden_while_they_are_typed(page: ConnectionsPage) -> None:
     page.add(CONN_ID, "Yandex Vision")
     page.field("API key").send_keys(API_KEY)
-    page.unfold("Extra Fields")
     assert page.field("API key").get_attribute("type") == "password"
+    page.unfold("Extra Fields")
     assert page.field("Authorized key, JSON").get_attribute("type") == "password"
     if os.environ.get("UPDATE_SCREENSHOTS"):
         page.browser.save_screenshot(str(ROOT / "docs" / "form.png"))
