@@ -35,6 +35,9 @@ HAS_TASK_API = not version("apache-airflow").startswith("2.")
 PATIENCE = 240.0
 """Seconds. Airflow is slow to start, and the machine may be busy."""
 
+API_TIMEOUT = 60.0
+"""Seconds that a task waits for the API server, whose first answer can take longer than the five of Airflow."""
+
 
 @dataclass
 class Cluster:
@@ -56,7 +59,13 @@ class Cluster:
             self.components[name] = Popen(
                 [sys.executable, "-m", "airflow", *arguments],
                 cwd=ROOT,
-                env={**os.environ, "AIRFLOW_HOME": str(self.home), "MACHINE": name, **self.environment},
+                env={
+                    **os.environ,
+                    "AIRFLOW_HOME": str(self.home),
+                    "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": str(API_TIMEOUT),
+                    "MACHINE": name,
+                    **self.environment,
+                },
                 stdout=log,
                 stderr=STDOUT,
                 start_new_session=True,

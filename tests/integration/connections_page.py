@@ -20,7 +20,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.expected_conditions import staleness_of, visibility_of_element_located
 from selenium.webdriver.support.wait import WebDriverWait
 
-PATIENCE = 60.0
+PATIENCE = 240.0
 """Seconds to wait for an element. The machine may be busy."""
 
 OPTIONS = (
