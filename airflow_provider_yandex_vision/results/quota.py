@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 SECONDS_TO_FIRST_RENEWAL = 2.0
 """Until then, a shard has its part of the limits: others that start with it may not be counted yet."""
 
+SECONDS_TO_FIRST_RENEWAL_OF_FOLLOWER = 0.5
+"""The same for a shard that starts where another has ended: few start at the same moment then."""
+
 SECONDS_BETWEEN_RENEWALS = 1.0
 SECONDS_TO_END = 2.0
 
@@ -169,7 +172,8 @@ class TableLedger:
         connection.execute(tasks.update().where(tasks.c.task_key == self._key).values(paid=tasks.c.paid + images))
 
     def _keep_alive(self) -> None:
-        seconds = SECONDS_TO_FIRST_RENEWAL
+        first = partial(seconds_to_first_renewal, tables=self._tables, task=self._table.task)
+        seconds = self._try("read tasks in", first) or SECONDS_TO_FIRST_RENEWAL
         while not self._ended.wait(seconds):
             self.renew()
             seconds = SECONDS_BETWEEN_RENEWALS
@@ -236,6 +240,14 @@ class TableLedger:
 def task_key(task: TaskKey) -> str:
     """Key of a task instance: SHA-256 of its ids and its map index, separated by NUL, in hex."""
     return hashlib.sha256("\0".join(map(str, vars(task).values())).encode()).hexdigest()
+
+
+def seconds_to_first_renewal(connection: Connection, tables: LedgerTables, task: TaskKey) -> float:
+    """How long a task that has registered waits until it counts the others."""
+    rows = tables.tasks.c
+    shards = and_(rows.dag_id == task.dag_id, rows.run_id == task.run_id, rows.task_id == task.task_id)
+    follows = connection.execute(select(rows.task_key).where(shards, rows.ended).limit(1)).first()
+    return SECONDS_TO_FIRST_RENEWAL_OF_FOLLOWER if follows else SECONDS_TO_FIRST_RENEWAL
 
 
 def forget(connection: Connection, tables: LedgerTables, before: datetime) -> None:
