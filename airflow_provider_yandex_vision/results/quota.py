@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import random
 import threading
@@ -13,15 +12,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from sqlalchemy import and_, func, select
 from sqlalchemy.engine import Connection, Engine
 
-from airflow_provider_yandex_vision.results.claims import ClaimsOfAttempt, end_all
-from airflow_provider_yandex_vision.results.clock import DatabaseTime
+from airflow_provider_yandex_vision.results.claims import ClaimsOfAttempt
 from airflow_provider_yandex_vision.results.database import PATIENCE, Database
-from airflow_provider_yandex_vision.results.rows import TaskKey
-from airflow_provider_yandex_vision.results.schema import ANSWERS, LIFETIME, LedgerTables
+from airflow_provider_yandex_vision.results.schema import ANSWERS, LedgerTables
 from airflow_provider_yandex_vision.results.table import ResultTable
+from airflow_provider_yandex_vision.results.tasks import SECONDS_TO_FIRST_RENEWAL, TaskRow
 from airflow_provider_yandex_vision.results.writing import Now
 from airflow_provider_yandex_vision.search.ledger import Known, Share
 from airflow_provider_yandex_vision.vision.errors import DatabaseError
@@ -32,17 +29,8 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-SECONDS_TO_FIRST_RENEWAL = 2.0
-"""Until then, a shard has its part of the limits: others that start with it may not be counted yet."""
-
-SECONDS_TO_FIRST_RENEWAL_OF_FOLLOWER = 0.5
-"""The same for a shard that starts where another has ended: few start at the same moment then."""
-
 SECONDS_BETWEEN_RENEWALS = 1.0
 SECONDS_TO_END = 2.0
-
-MEMORY = timedelta(days=30)
-"""How long a task that ended is remembered, for a retry of it."""
 
 
 class TableLedger:
@@ -74,12 +62,11 @@ class TableLedger:
         """Images charged by earlier attempts of this task instance, as far as they may have been billed."""
         self._database = Database(engine, table.name, time.sleep, random.random)
         self._table = table
-        self._conn_id = yandex_vision_conn_id
         self._recheck_after = recheck_after or timedelta(0)
         self._now = now
-        self._tables = LedgerTables.named(table.name)
-        self._key = task_key(table.task)
-        self._claims = ClaimsOfAttempt(engine.dialect.name, self._tables, uuid.uuid4().hex)
+        tables, attempt = LedgerTables.named(table.name), uuid.uuid4().hex
+        self._row = TaskRow(tables, table.task, yandex_vision_conn_id, attempt)
+        self._claims = ClaimsOfAttempt(engine.dialect.name, tables, attempt)
         self._claimed: set[str] = set()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep_alive, name="vision-ledger", daemon=True)
@@ -105,21 +92,24 @@ class TableLedger:
 
     def register(self) -> None:
         """From here on, the task counts. Learn what earlier attempts of it have left."""
-        self._try("register in", self._register, PATIENCE)
+        registered = self._try("register in", partial(self._row.register, began=self.began), PATIENCE)
+        if registered:
+            self.began, self.paid = registered.began, registered.paid
+            self.share = max(self.share, registered.share, key=lambda share: share.tasks)
 
     def renew(self) -> None:
         """The task lives. Count the others that do."""
-        self._try("renew a task in", self._renew)
+        self.share = self._try("renew a task in", self._row.renew) or self.share
 
     def end(self) -> None:
         """The task counts no more, and claims nothing."""
-        self._try("end a task in", self._end)
+        self._try("end a task in", self._row.end)
 
     def known(self, sha256s: Collection[str]) -> Known:
         """:raises DatabaseError: the answers cannot be read."""
         answers = self._answers(sha256s)
         unknown = [sha256 for sha256 in sha256s if sha256 not in answers]
-        look = partial(self._claims.of_others, sha256s=unknown)
+        look = partial(self._claims.holders, sha256s=unknown)
         others = self._try("read claims in", look) if unknown else None
         return Known(answers, others.living if others else ())
 
@@ -151,7 +141,7 @@ class TableLedger:
         def end(connection: Connection) -> bool:
             self._claims.end(connection, ended)
             if unbilled:
-                self._pay(connection, -unbilled)
+                self._row.pay(connection, -unbilled)
             return True
 
         if self._try("end claims in", end, PATIENCE):
@@ -164,16 +154,11 @@ class TableLedger:
     def _charge(self, connection: Connection, sha256s: Collection[str]) -> set[str]:
         ours = self._claims.claim(connection, sha256s)
         if ours:
-            self._pay(connection, len(ours))
+            self._row.pay(connection, len(ours))
         return ours
 
-    def _pay(self, connection: Connection, images: int) -> None:
-        tasks = self._tables.tasks
-        connection.execute(tasks.update().where(tasks.c.task_key == self._key).values(paid=tasks.c.paid + images))
-
     def _keep_alive(self) -> None:
-        first = partial(seconds_to_first_renewal, tables=self._tables, task=self._table.task)
-        seconds = self._try("read tasks in", first) or SECONDS_TO_FIRST_RENEWAL
+        seconds = self._try("read tasks in", self._row.seconds_to_first_renewal) or SECONDS_TO_FIRST_RENEWAL
         while not self._ended.wait(seconds):
             self.renew()
             seconds = SECONDS_BETWEEN_RENEWALS
@@ -191,73 +176,3 @@ class TableLedger:
         if not self._has_warned:
             log.warning("Going on without word from other tasks, with 1/%d of the limits: %s", self.share.tasks, error)
         self._has_warned = True
-
-    def _register(self, connection: Connection) -> None:
-        tasks = self._tables.tasks
-        now = connection.execute(select(DatabaseTime())).scalar_one()
-        forget(connection, self._tables, now - MEMORY)
-        row = {
-            "attempt": self._claims.attempt,
-            "yandex_vision_conn_id": self._conn_id,
-            "renewed_at": now,
-            "ended": False,
-        }
-        before = connection.execute(select(tasks).where(tasks.c.task_key == self._key)).first()
-        if before:
-            connection.execute(tasks.update().where(tasks.c.task_key == self._key).values(row))
-            end_all(connection, self._tables.claims, before.attempt)
-        else:
-            began = {"began_at": min(self.began, now), "paid": 0}
-            connection.execute(tasks.insert().values({"task_key": self._key, **vars(self._table.task), **began, **row}))
-        task = self._table.task
-        of_run = and_(tasks.c.dag_id == task.dag_id, tasks.c.run_id == task.run_id)
-        began_at = connection.execute(select(func.min(tasks.c.began_at)).where(of_run)).scalar_one()
-        self.began = began_at
-        self.paid = before.paid if before else 0
-        self.share = max(self.share, self._count(connection), key=lambda share: share.tasks)
-
-    def _renew(self, connection: Connection) -> None:
-        tasks = self._tables.tasks
-        own = and_(tasks.c.task_key == self._key, tasks.c.attempt == self._claims.attempt)
-        connection.execute(tasks.update().where(own).values(renewed_at=DatabaseTime()))
-        self.share = self._count(connection)
-
-    def _end(self, connection: Connection) -> None:
-        tasks = self._tables.tasks
-        connection.execute(tasks.update().where(tasks.c.attempt == self._claims.attempt).values(ended=True))
-        end_all(connection, self._tables.claims, self._claims.attempt)
-
-    def _count(self, connection: Connection) -> Share:
-        tasks = self._tables.tasks
-        query = select(tasks.c.task_key, tasks.c.renewed_at, DatabaseTime().label("now")).where(
-            tasks.c.yandex_vision_conn_id == self._conn_id, tasks.c.ended.is_(False)
-        )
-        rows = connection.execute(query).fetchall()
-        living = sorted({self._key, *(row.task_key for row in rows if row.now - row.renewed_at < LIFETIME)})
-        return Share(living.index(self._key), len(living))
-
-
-def task_key(task: TaskKey) -> str:
-    """Key of a task instance: SHA-256 of its ids and its map index, separated by NUL, in hex."""
-    return hashlib.sha256("\0".join(map(str, vars(task).values())).encode()).hexdigest()
-
-
-def seconds_to_first_renewal(connection: Connection, tables: LedgerTables, task: TaskKey) -> float:
-    """How long a task that has registered waits until it counts the others."""
-    rows = tables.tasks.c
-    shards = and_(rows.dag_id == task.dag_id, rows.run_id == task.run_id, rows.task_id == task.task_id)
-    follows = connection.execute(select(rows.task_key).where(shards, rows.ended).limit(1)).first()
-    return SECONDS_TO_FIRST_RENEWAL_OF_FOLLOWER if follows else SECONDS_TO_FIRST_RENEWAL
-
-
-def forget(connection: Connection, tables: LedgerTables, before: datetime) -> None:
-    """Delete tasks that were not renewed since then, and claims of attempts that nobody knows."""
-    tasks, claimed = tables
-    # Queries come first: a DELETE that finds nothing locks what it looks through on MySQL.
-    old = select(tasks.c.task_key).where(tasks.c.renewed_at < before)
-    for (key,) in connection.execute(old).fetchall():
-        connection.execute(tasks.delete().where(tasks.c.task_key == key))
-    known = claimed.outerjoin(tasks, tasks.c.attempt == claimed.c.attempt)
-    orphans = select(claimed.c.attempt).select_from(known).where(tasks.c.attempt.is_(None)).distinct()
-    for (attempt,) in connection.execute(orphans).fetchall():
-        end_all(connection, claimed, attempt)

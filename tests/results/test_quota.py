@@ -15,16 +15,11 @@ from sqlalchemy import select
 from sqlalchemy.engine import Engine
 
 from airflow_provider_yandex_vision.results.database import chunks
-from airflow_provider_yandex_vision.results.quota import (
-    MEMORY,
-    SECONDS_TO_FIRST_RENEWAL,
-    SECONDS_TO_FIRST_RENEWAL_OF_FOLLOWER,
-    TableLedger,
-    seconds_to_first_renewal,
-)
+from airflow_provider_yandex_vision.results.quota import TableLedger
 from airflow_provider_yandex_vision.results.rows import TaskKey
 from airflow_provider_yandex_vision.results.schema import LIFETIME, LedgerTables
 from airflow_provider_yandex_vision.results.table import ResultTable
+from airflow_provider_yandex_vision.results.tasks import MEMORY
 from airflow_provider_yandex_vision.search.ledger import Share
 from airflow_provider_yandex_vision.vision.models import utc_now
 from tests.results.samples import found, unanswered
@@ -120,26 +115,6 @@ class TestShares:
         shard = join(share=Share(2, 8))
         assert shard.share == Share(2, 8)
         assert shares(shard) == [Share()]
-
-    @pytest.mark.parametrize(
-        ("run", "task", "ended", "soon"),
-        [
-            ("run", "task", True, True),
-            ("run", "task", False, False),
-            ("run", "other", True, False),
-            ("other", "task", True, False),
-        ],
-    )
-    def test_shard_that_follows_another_counts_the_living_soon(
-        self, engine: Engine, table: ResultTable, join: Open, run: str, task: str, ended: bool, soon: bool
-    ) -> None:
-        earlier = join(run, task)
-        if ended:
-            earlier.end()
-        with engine.connect() as connection:
-            key = TaskKey("dag", "run", "task", 1)
-            seconds = seconds_to_first_renewal(connection, LedgerTables.named(table.name), key)
-        assert seconds == (SECONDS_TO_FIRST_RENEWAL_OF_FOLLOWER if soon else SECONDS_TO_FIRST_RENEWAL)
 
     def test_newcomer_takes_no_more_than_its_part(self, join: Open) -> None:
         join(task="first")
