@@ -14,15 +14,9 @@ from airflow_provider_yandex_vision.results.schema import LIFETIME, LedgerTables
 from airflow_provider_yandex_vision.results.upsert import Upsert
 
 
-class Holders(NamedTuple):
-    """Who claims what.
+class Others(NamedTuple):
+    """:param living: contents that living tasks claim. :param dead: attempts of the tasks that claim the others."""
 
-    :param own: contents that this attempt claims.
-    :param living: contents that other living tasks claim.
-    :param dead: attempts of the tasks that claim the others.
-    """
-
-    own: set[str]
     living: set[str]
     dead: set[str]
 
@@ -36,37 +30,41 @@ class ClaimsOfAttempt:
         claims = self._table.c
         of_contents = claims.content_sha256.in_(bindparam("sha256s", expanding=True))
         of_attempt = and_(tasks.c.attempt == claims.attempt, tasks.c.ended.is_(False))
-        self._holders = (
+        self._others = (
             select(claims.content_sha256, claims.attempt, tasks.c.renewed_at, DatabaseTime().label("now"))
             .select_from(self._table.outerjoin(tasks, of_attempt))
-            .where(of_contents)
+            .where(of_contents, claims.attempt != attempt)
         )
         # Whoever has claimed one of them keeps it.
         self._insert = Upsert(database, self._table, lambda new: {"attempt": claims.attempt})
+        self._own = select(claims.content_sha256).where(of_contents, claims.attempt == attempt)
         self._end = self._table.delete().where(of_contents, claims.attempt == attempt)
 
     def claim(self, connection: Connection, sha256s: Collection[str]) -> set[str]:
         """Claim the contents that nobody claims who lives. :return: those that this attempt has then."""
+        wanted = set(sha256s)
+        self._insert(connection, [{"content_sha256": sha256, "attempt": self.attempt} for sha256 in wanted])
+        own = self.own(connection, wanted)
+        dead = self.others(connection, wanted - own).dead
+        if not dead:
+            return own
         claims = self._table.c
-        self._insert(connection, [{"content_sha256": sha256, "attempt": self.attempt} for sha256 in set(sha256s)])
-        holders = self.holders(connection, sha256s)
-        if holders.dead:
-            of_the_dead = and_(claims.content_sha256.in_(sha256s), claims.attempt.in_(holders.dead))
-            connection.execute(self._table.update().where(of_the_dead).values(attempt=self.attempt))
-            holders = self.holders(connection, sha256s)
-        return holders.own
+        of_the_dead = and_(claims.content_sha256.in_(wanted - own), claims.attempt.in_(dead))
+        connection.execute(self._table.update().where(of_the_dead).values(attempt=self.attempt))
+        return self.own(connection, wanted)
 
-    def holders(self, connection: Connection, sha256s: Collection[str]) -> Holders:
-        holders = Holders(set(), set(), set())
+    def own(self, connection: Connection, sha256s: Collection[str]) -> set[str]:
+        return {sha256 for chunk in chunks(sha256s) for (sha256,) in connection.execute(self._own, {"sha256s": chunk})}
+
+    def others(self, connection: Connection, sha256s: Collection[str]) -> Others:
+        others = Others(set(), set())
         for chunk in chunks(sha256s):
-            for row in connection.execute(self._holders, {"sha256s": chunk}).fetchall():
-                if row.attempt == self.attempt:
-                    holders.own.add(row.content_sha256)
-                elif row.renewed_at is not None and row.now - row.renewed_at < LIFETIME:
-                    holders.living.add(row.content_sha256)
+            for row in connection.execute(self._others, {"sha256s": chunk}).fetchall():
+                if row.renewed_at is not None and row.now - row.renewed_at < LIFETIME:
+                    others.living.add(row.content_sha256)
                 else:
-                    holders.dead.add(row.attempt)
-        return holders
+                    others.dead.add(row.attempt)
+        return others
 
     def end(self, connection: Connection, sha256s: Collection[str]) -> None:
         connection.execute(self._end, {"sha256s": list(sha256s)})

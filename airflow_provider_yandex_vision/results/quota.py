@@ -109,7 +109,7 @@ class TableLedger:
         """:raises DatabaseError: the answers cannot be read."""
         answers = self._answers(sha256s)
         unknown = [sha256 for sha256 in sha256s if sha256 not in answers]
-        look = partial(self._claims.holders, sha256s=unknown)
+        look = partial(self._claims.others, sha256s=unknown)
         others = self._try("read claims in", look) if unknown else None
         return Known(answers, others.living if others else ())
 
@@ -118,12 +118,12 @@ class TableLedger:
 
         :raises DatabaseError: the answers cannot be read.
         """
-        claimed = self._try("claim contents in", partial(self._charge, sha256s=sha256s), PATIENCE)
-        if claimed is not None:
-            self._claimed |= claimed
-        ours = set(sha256s) if claimed is None else claimed
-        # Only now: an answer that was stored before the claim became ours would be missed by an earlier look.
-        answers = self._answers(ours) if ours else {}
+        claimed = self._try("claim contents in", partial(self._claim, sha256s=sha256s), PATIENCE)
+        if claimed is None:
+            return Known(self._answers(sha256s), set())
+        ours, answered = claimed
+        self._claimed |= ours
+        answers = self._table.known(answered, self.fresh_for) if answered else {}
         self._end_claims(answers, unbilled=len(answers))
         return Known(answers, set(sha256s) - ours)
 
@@ -148,14 +148,17 @@ class TableLedger:
             self._claimed.difference_update(ended)
 
     def _answers(self, sha256s: Collection[str]) -> Mapping[str, CopySearchResult]:
-        answered = self._table.with_answers(sha256s, self.fresh_for)
+        look = partial(self._table.with_answers, sha256s=sha256s, recheck_after=self.fresh_for)
+        answered = self._database.transact("read", look)
         return self._table.known(answered, self.fresh_for) if answered else {}
 
-    def _charge(self, connection: Connection, sha256s: Collection[str]) -> set[str]:
+    def _claim(self, connection: Connection, sha256s: Collection[str]) -> tuple[set[str], set[str]]:
+        """:return: the contents claimed, and those of them that have an answer."""
         ours = self._claims.claim(connection, sha256s)
         if ours:
             self._row.pay(connection, len(ours))
-        return ours
+        # Only now: an answer that was stored before the claim became ours would be missed by an earlier look.
+        return ours, self._table.with_answers(connection, ours, self.fresh_for)
 
     def _keep_alive(self) -> None:
         seconds = self._try("read tasks in", self._row.seconds_to_first_renewal) or SECONDS_TO_FIRST_RENEWAL
