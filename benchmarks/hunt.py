@@ -49,7 +49,7 @@ class Found:
     :param errors: tasks that failed without faults.
     :param bound: how often a content may be paid again, for lost replies and stopped tasks.
     :param bad_seeds: of the runs with a finding.
-    :param example: a row that is untrue, and the truth.
+    :param example: a row that is untrue, and the truth; or exit codes of tasks that failed.
     """
 
     runs: int = 0
@@ -159,7 +159,9 @@ class Hunt:
             for _, process in running:
                 self._wait(process, SECONDS_TO_END)
             if not left:
-                self._found.errors = sum(process.exitcode != 0 for _, process in running)
+                codes = [process.exitcode for _, process in running]
+                self._found.errors = sum(code != 0 for code in codes)
+                self._found.example = f"exit codes {codes}" if self._found.errors else ""
         self._found.faults = service.injected.total()
 
     def _take_away(self, folder: Path) -> dict[Path, bytes]:
