@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import multiprocessing
 import os
 import random
 import signal
@@ -18,8 +19,9 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from itertools import cycle
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -88,19 +90,23 @@ def main() -> None:
     databases = options.database or list(DATABASES)
     deadline = time.monotonic() + options.seconds
     found = {database: Found() for database in databases}
-
-    def hunt(number: int) -> None:
-        database, seed = databases[number % len(databases)], options.seed + number
-        if time.monotonic() < deadline:
-            one = Hunt(random.Random(seed), database).run()
-            found[database].add(one, seed)
-            if one.is_bad:
-                print(f"seed {seed}, {database}: {one}", flush=True)
-
-    with ThreadPoolExecutor(options.at_once) as runs:
-        list(runs.map(hunt, range(options.runs)))
+    # Processes, as threads that start tasks and wait for them take each other's exit codes.
+    with ProcessPoolExecutor(options.at_once, multiprocessing.get_context("spawn")) as hunters:
+        plan = list(zip(cycle(databases), range(options.seed, options.seed + options.runs)))
+        runs = {hunters.submit(hunt, database, seed, deadline): (database, seed) for database, seed in plan}
+        for run in as_completed(runs):
+            if one := run.result():
+                database, seed = runs[run]
+                found[database].add(one, seed)
+                if one.is_bad:
+                    print(f"seed {seed}, {database}: {one}", flush=True)
     show(found)
     sys.exit("there are findings" if any(each.bad_seeds for each in found.values()) else None)
+
+
+def hunt(database: str, seed: int, deadline: float) -> Found | None:
+    """:return: None if it is too late to begin."""
+    return Hunt(random.Random(seed), database).run() if time.monotonic() < deadline else None
 
 
 def show(found: dict[str, Found]) -> None:
