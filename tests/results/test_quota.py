@@ -181,8 +181,12 @@ class TestClaims:
 
     @pytest.mark.integration
     @pytest.mark.parametrize("url", ["sqlite", "postgresql", "mysql"], indirect=True)
-    def test_tasks_that_race_never_claim_the_same(self, join: Open, rows: Rows) -> None:
+    @pytest.mark.parametrize("dead", [False, True], ids=["free", "of a dead task"])
+    def test_tasks_that_race_never_claim_the_same(self, join: Open, rows: Rows, dead: bool) -> None:
         contents = [f"{number:064}" for number in range(96)]
+        if dead:
+            join(task="dead").claim(contents)
+            rows.age("dead")
 
         def claim(ledger: TableLedger) -> list[str]:
             ours: list[str] = []
