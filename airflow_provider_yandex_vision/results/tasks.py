@@ -51,8 +51,11 @@ class TaskRow:
         self._attempt = attempt
         rows = tables.tasks
         own = rows.c.task_key == self._key
+        # By key: MySQL locks all rows that it looks through.
+        of_attempt = and_(own, rows.c.attempt == attempt)
         # Built once: that takes longer than to run them.
-        self._renewal = rows.update().where(own, rows.c.attempt == attempt).values(renewed_at=DatabaseTime())
+        self._renewal = rows.update().where(of_attempt).values(renewed_at=DatabaseTime())
+        self._ending = rows.update().where(of_attempt).values(ended=True)
         self._payment = rows.update().where(own).values(paid=rows.c.paid + bindparam("images"))
         self._living = select(rows.c.task_key, rows.c.renewed_at, DatabaseTime().label("now")).where(
             rows.c.yandex_vision_conn_id == yandex_vision_conn_id, rows.c.ended.is_(False)
@@ -106,8 +109,7 @@ class TaskRow:
 
     def end(self, connection: Connection) -> None:
         """The attempt counts no more, and claims nothing."""
-        rows = self._tables.tasks
-        connection.execute(rows.update().where(rows.c.attempt == self._attempt).values(ended=True))
+        connection.execute(self._ending)
         end_all(connection, self._tables.claims, self._attempt)
 
 

@@ -19,7 +19,7 @@ from airflow_provider_yandex_vision.results.quota import TableLedger
 from airflow_provider_yandex_vision.results.rows import TaskKey
 from airflow_provider_yandex_vision.results.schema import LIFETIME, LedgerTables
 from airflow_provider_yandex_vision.results.table import ResultTable
-from airflow_provider_yandex_vision.results.tasks import MEMORY
+from airflow_provider_yandex_vision.results.tasks import MEMORY, task_key
 from airflow_provider_yandex_vision.search.ledger import Share
 from airflow_provider_yandex_vision.vision.models import utc_now
 from tests.results.samples import found, unanswered
@@ -123,6 +123,17 @@ class TestShares:
     def test_next_attempt_takes_the_place_of_a_killed_one(self, join: Open) -> None:
         join()
         assert shares(join()) == [Share()]
+
+    @pytest.mark.integration
+    @pytest.mark.parametrize("url", ["postgresql", "mysql"], indirect=True)
+    def test_task_ends_while_another_one_is_being_charged(self, engine: Engine, join: Open, rows: Rows) -> None:
+        join(task="charged")
+        ending = join(task="ending")
+        with engine.begin() as connection, ThreadPoolExecutor(1) as pool:
+            charged = rows.tasks.c.task_key == task_key(TaskKey("dag", "run", "charged"))
+            connection.execute(rows.tasks.update().where(charged).values(paid=1))
+            pool.submit(ending.end).result(timeout=10)
+        assert rows("task_id", "ended") == [("charged", False), ("ending", True)]
 
     @pytest.mark.integration
     def test_thread_renews_the_row_until_the_task_ends(self, join: Open, rows: Rows) -> None:
